@@ -1,0 +1,120 @@
+//! The configuration: TOML as written → a validated type that cannot be invalid. All errors at once, each with file, line and key.
+//!
+//! Pure but for reading the files that it names. Later code never sees a raw value.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use ipnet::IpNet;
+use jiff::{civil::Time, tz::TimeZone};
+
+use crate::{action::MailTemplate, ledger::Rules};
+
+/// A whole, valid configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub hostname: String,
+    pub data_dir: PathBuf,
+    /// Default `<data_dir>/control.sock`.
+    pub control_socket: PathBuf,
+    pub timezone: TimeZone,
+    /// Bytes.
+    pub min_free: u64,
+    pub smtp: Smtp,
+    pub verp: Verp,
+    pub mail: Option<Mail>,
+    pub rules: Arc<Rules>,
+    pub templates: BTreeMap<String, MailTemplate>,
+    pub alerts: Alerts,
+    pub keep: Keep,
+    /// `[metrics] listen`.
+    pub metrics: Option<SocketAddr>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Smtp {
+    /// May be empty where systemd passes sockets.
+    pub listen: Vec<SocketAddr>,
+    /// Lowercased.
+    pub domains: Vec<String>,
+    pub max_message_bytes: usize,
+    pub max_connections: usize,
+    pub max_connections_per_ip: usize,
+    pub trusted_networks: Vec<IpNet>,
+    pub command_timeout: Duration,
+    pub data_timeout: Duration,
+    pub session_timeout: Duration,
+    pub tls: Option<TlsFiles>,
+    pub postmaster: Option<String>,
+    /// Lowercased local parts.
+    pub plain: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+/// `[verp]`, its secret and hash key read in and the patterns compiled.
+#[derive(Debug, Clone)]
+pub struct Verp {
+    pub codec: Arc<crate::verp::Codec>,
+    pub require_signature: bool,
+    pub unsigned_may_fire: Vec<crate::taxonomy::Status>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Mail {
+    pub relay: Relay,
+    /// As written: `Bounce daemon <bounced@example.com>`.
+    pub from: String,
+    pub envelope_from: EnvelopeFrom,
+    pub username: Option<String>,
+    pub password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Relay {
+    Smtp {
+        host: String,
+        port: u16,
+        security: Security,
+    },
+    /// One .eml a mail.
+    File(PathBuf),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    None,
+    StartTls,
+    Tls,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EnvelopeFrom {
+    /// A signed address of our own in the first of `smtp.domains`.
+    Own,
+    /// `<>`.
+    Null,
+    Address(String),
+}
+
+#[derive(Debug, Clone)]
+pub struct Alerts {
+    pub to: Vec<String>,
+    /// `None`: never alert on silence.
+    pub silence: Option<Duration>,
+    /// Share (0 to 1) of an hour's mail that are sender-fault blocks, and how many at least.
+    pub blocks: (f64, u64),
+    /// Undetermined mails in a day.
+    pub undetermined: u64,
+    /// In `timezone`.
+    pub digest_at: Time,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Keep {
+    pub events: Duration,
+    pub raw: Duration,
+}

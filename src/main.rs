@@ -1,0 +1,3 @@
+//! The `bounced` command. Everything is in the library, along the way of a mail.
+
+fn main() {}

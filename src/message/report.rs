@@ -1,0 +1,102 @@
+//! What a mail says, as plain facts. [`crate::classify`] makes a verdict of it.
+
+use crate::taxonomy::Action;
+
+/// The facts of one mail. Text is decoded to UTF-8 and cut at sane lengths; an absent fact is `None` or empty.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Report {
+    pub header: Header,
+    /// The standard machine-readable form that was found, if any.
+    pub form: Form,
+    /// Per-message fields of RFC 3464, section 2.2.
+    pub reporting_mta: Option<String>,
+    pub original_envelope_id: Option<String>,
+    /// Per-recipient blocks, in their order.
+    pub recipients: Vec<RecipientFields>,
+    /// The human-readable part: of a report its first text, of other mail the whole text without what it quotes or returns.
+    pub prose: String,
+    pub feedback: Option<Feedback>,
+    pub disposition: Option<Disposition>,
+    /// The returned original, as far as it came back. Never evidence, see taxonomy rule 3.
+    pub original: Option<Original>,
+}
+
+/// The arriving mail's own header fields that matter.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Header {
+    pub message_id: Option<String>,
+    pub subject: Option<String>,
+    /// Addresses only, in their order.
+    pub from: Vec<String>,
+    pub reply_to: Vec<String>,
+    pub to: Vec<String>,
+    /// The `Return-Path` field, `Some("")` for `<>`.
+    pub return_path: Option<String>,
+    pub auto_submitted: Option<String>,
+    pub precedence: Option<String>,
+    pub failed_recipients: Vec<String>,
+    pub in_reply_to: Vec<String>,
+    /// Other fields by lowercased name, in their order, for the forms that are told by a field of their own.
+    pub other: Vec<(String, String)>,
+    /// How many `Received` fields the mail bears (loops).
+    pub received: usize,
+}
+
+/// The standard forms.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Form {
+    /// RFC 3464 / 6533 delivery status notification.
+    Dsn,
+    /// RFC 5965 feedback report.
+    Arf,
+    /// RFC 8098 disposition notification.
+    Mdn,
+    /// Anything else.
+    #[default]
+    Prose,
+}
+
+/// One per-recipient block of a delivery status notification (RFC 3464, section 2.3). Address types (`rfc822;`) are taken off.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RecipientFields {
+    pub original_recipient: Option<String>,
+    pub final_recipient: Option<String>,
+    pub action: Option<Action>,
+    /// As written, `5.1.1`.
+    pub status: Option<String>,
+    pub remote_mta: Option<String>,
+    pub diagnostic_type: Option<String>,
+    pub diagnostic: Option<String>,
+}
+
+/// RFC 5965, section 3.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Feedback {
+    pub feedback_type: Option<String>,
+    pub original_mail_from: Option<String>,
+    pub original_rcpt_to: Vec<String>,
+    pub removal_recipient: Vec<String>,
+    pub user_agent: Option<String>,
+}
+
+/// RFC 8098, section 3.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Disposition {
+    pub original_recipient: Option<String>,
+    pub final_recipient: Option<String>,
+    /// The disposition's last word: `displayed`, `deleted`, …
+    pub kind: Option<String>,
+    pub original_message_id: Option<String>,
+}
+
+/// The header of the returned original.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Original {
+    pub message_id: Option<String>,
+    pub subject: Option<String>,
+    pub return_path: Option<String>,
+    pub from: Vec<String>,
+    pub to: Vec<String>,
+    /// `List-Unsubscribe` targets that are mail addresses, and VERP-like fields such as `X-VERP`.
+    pub other: Vec<(String, String)>,
+}

@@ -1,0 +1,14 @@
+//! Work that goes to the outside: what a job is, its states, when it is tried again, and the worker that hands it to [`crate::action`].
+//!
+//! ```text
+//!   waiting ──claim──► running ──delivered──► done
+//!      ▲                 │ ├────gone for good, or three days over──► dead
+//!      └──later──────────┘ │                                          │
+//!      ▲    daemon restarted                                          │
+//!      └──────────────────────────── retry by hand ───────────────────┘
+//! ```
+//! At least once: a job that ran when the power failed runs again under the same id.
+
+mod job;
+
+pub use job::*;
