@@ -10,6 +10,9 @@ mod known;
 mod person;
 mod trigger;
 
+#[cfg(test)]
+mod tests;
+
 pub use count::{HOURS_REACH, day_of, hour_of};
 pub use event::*;
 pub use judge::domain_of;
