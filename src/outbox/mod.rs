@@ -10,5 +10,8 @@
 //! At least once: a job that ran when the power failed runs again under the same id.
 
 mod job;
+mod jobs;
+pub mod retry;
 
 pub use job::*;
+pub use jobs::*;
