@@ -160,9 +160,9 @@ fn set(slot: &mut Option<String>, value: impl FnOnce() -> Option<String>) {
 fn action(value: &str) -> Option<Action> {
     let word: String = value.trim().chars().take_while(char::is_ascii_alphabetic).collect::<String>().to_ascii_lowercase();
     match word.as_str() {
-        "failed" | "fail" | "failure" | "error" => Some(Action::Failed),
+        "failed" | "fail" | "failure" | "error" | "undeliverable" => Some(Action::Failed),
         "delayed" | "delay" => Some(Action::Delayed),
-        "delivered" | "deliver" => Some(Action::Delivered),
+        "delivered" | "deliver" | "deliverable" => Some(Action::Delivered),
         "relayed" | "relay" => Some(Action::Relayed),
         "expanded" => Some(Action::Expanded),
         _ => None,
@@ -259,7 +259,7 @@ fn xtext(word: &str) -> Option<String> {
         decoded.push(value);
     }
     let decoded = String::from_utf8(decoded).ok()?;
-    address::split(&decoded).map(|_| ()).map(|()| decoded.clone())
+    address::split(&decoded).is_some().then_some(decoded)
 }
 
 #[cfg(test)]

@@ -43,38 +43,90 @@ pub fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = text::head(line, 200).iter().position(|&b| b == b':')?;
     let (name, value) = line.split_at(colon);
     let name = name.trim_ascii_end();
-    let valid = name.first().is_some_and(u8::is_ascii_alphabetic) && name.iter().all(|b| b.is_ascii_graphic());
-    valid.then(|| (name, value.get(1..).unwrap_or_default()))
+    let value = value.get(1..).unwrap_or_default();
+    let in_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    // `http://…` is no field.
+    let valid = name.first().is_some_and(u8::is_ascii_alphabetic) && name.iter().all(in_name) && !value.starts_with(b"//");
+    valid.then_some((name, value))
 }
 
 /// Reads a header block from `at` on. Gives the fields and where the body starts.
 ///
-/// Before the fields blank lines and mbox `From ` lines are passed over. A line that is no field, though fields were read, ends the block
-/// where the next isn't one either: the blank line was lost.
+/// Before the fields blank lines and mbox `From ` lines are passed over. A line that is no field is the rest of the field before where its fold
+/// was lost; else the blank line after the header was lost, and the body begins.
 pub fn header_block(data: &[u8], at: usize) -> (Fields, usize) {
     let mut reader = Reader::default();
-    let mut lines = Lines::new(data, at).peekable();
+    let mut lines = Lines::new(data, at);
     while let Some(line) = lines.next() {
-        if text::is_blank(line.text) {
+        let own = line.text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line.text);
+        if text::is_blank(own) {
             if reader.fields.is_empty() {
                 continue;
             }
             return (reader.finish(), line.next);
         }
-        if line.text.first().is_some_and(|b| matches!(b, b' ' | b'\t')) && !reader.fields.is_empty() {
-            reader.fold(line.text);
-        } else if let Some((name, value)) = split_field(line.text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line.text)) {
+        if own.first().is_some_and(|b| matches!(b, b' ' | b'\t')) && !reader.fields.is_empty() {
+            reader.fold(own);
+        } else if let Some((name, value)) = split_field(own) {
             reader.push(name, value);
-        } else if line.text.starts_with(b"From ") || line.text.starts_with(b">From ") {
+        } else if own.starts_with(b"From ") || own.starts_with(b">From ") {
             continue;
+        } else if reader.parameter_expected(own) || header_goes_on(lines.clone()) {
+            reader.fold(own);
         } else {
-            let goes_on = lines.peek().is_some_and(|next| split_field(next.text).is_some());
-            if !goes_on {
-                return (reader.finish(), line.start);
-            }
+            return (reader.finish(), line.start);
         }
     }
     (reader.finish(), data.len())
+}
+
+/// Whether a field that only headers have stands in the next lines, before a blank one.
+fn header_goes_on(lines: Lines<'_>) -> bool {
+    let paragraph = lines.take(12).take_while(|line| !text::is_blank(line.text));
+    paragraph.filter_map(|line| split_field(line.text)).any(|(name, _)| is_mail_field(&String::from_utf8_lossy(name).to_ascii_lowercase()))
+}
+
+/// Whether a name (in lower case) is that of a field of mail headers.
+pub fn is_mail_field(name: &str) -> bool {
+    const NAMES: [&str; 18] = [
+        "from",
+        "to",
+        "cc",
+        "bcc",
+        "subject",
+        "date",
+        "message-id",
+        "reply-to",
+        "sender",
+        "references",
+        "in-reply-to",
+        "importance",
+        "priority",
+        "user-agent",
+        "precedence",
+        "errors-to",
+        "auto-submitted",
+        "thread-topic",
+    ];
+    let prefixed = ["x-", "list-", "resent-", "arc-", "content-"].iter().any(|prefix| name.starts_with(prefix));
+    prefixed || NAMES.contains(&name) || is_transport_field(name)
+}
+
+/// Whether it is one that stands in a mail's real header only, never in a summary for people.
+pub fn is_transport_field(name: &str) -> bool {
+    const NAMES: [&str; 10] = [
+        "received",
+        "return-path",
+        "mime-version",
+        "x-received",
+        "dkim-signature",
+        "domainkey-signature",
+        "content-transfer-encoding",
+        "arc-seal",
+        "delivered-to",
+        "x-originating-ip",
+    ];
+    NAMES.contains(&name)
 }
 
 /// Reads the field groups of a status text: one for each paragraph. A line that is no field continues the field before, folded or not.
@@ -117,6 +169,13 @@ impl Reader {
 
     fn fold(&mut self, line: &[u8]) {
         self.append(line);
+    }
+
+    /// The field before ends in a semicolon, and the line is `name=value`.
+    fn parameter_expected(&self, line: &[u8]) -> bool {
+        let open = self.fields.last().is_some_and(|(_, value)| value.last() == Some(&b';'));
+        let name = line.split(|&b| b == b'=').next().unwrap_or_default();
+        open && name.len() < line.len() && !name.is_empty() && name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'*'))
     }
 
     fn append(&mut self, line: &[u8]) {
@@ -219,7 +278,7 @@ mod tests {
     fn blocks_are_read_leniently() {
         let raw = b"\r\n\r\nFrom alice Mon Nov 23\r\nSubject : a\r\n\tb\r\nno field\r\nTo: <x@example.org>\r\n\r\nbody";
         let (fields, body) = header_block(raw, 0);
-        assert_eq!(fields.get("subject"), Some("a b"));
+        assert_eq!(fields.get("subject"), Some("a b no field"));
         assert_eq!(fields.get("to"), Some("<x@example.org>"));
         assert_eq!(&raw[body..], b"body");
         let (fields, body) = header_block(b"Subject: a\nThe blank line is lost.\nMore text", 0);

@@ -23,9 +23,12 @@ use parts::Part;
 /// So many octets of a status part are read; a hundred recipients with long diagnostics fit.
 const MAX_STATUS: usize = 512 * 1024;
 
+/// A wrapped report is read up to so many octets.
+const MAX_WRAPPED: usize = 1024 * 1024;
+
 /// Reads one mail.
 pub fn read(raw: &[u8]) -> Report {
-    std::panic::catch_unwind(|| whole(raw)).or_else(|_| std::panic::catch_unwind(|| header_only(raw))).unwrap_or_default()
+    std::panic::catch_unwind(|| whole(raw, true)).or_else(|_| std::panic::catch_unwind(|| header_only(raw))).unwrap_or_default()
 }
 
 fn header_only(raw: &[u8]) -> Report {
@@ -33,7 +36,7 @@ fn header_only(raw: &[u8]) -> Report {
     Report { header: header::read(&fields), ..Report::default() }
 }
 
-fn whole(raw: &[u8]) -> Report {
+fn whole(raw: &[u8], outermost: bool) -> Report {
     let (fields, body) = fields::header_block(raw, 0);
     let mut report = Report { header: header::read(&fields), ..Report::default() };
     let parts = parts::split(raw, &fields, body);
@@ -44,7 +47,32 @@ fn whole(raw: &[u8]) -> Report {
     let Reader { texts, returned, .. } = reader;
     report.original = returned;
     texts.finish(&mut report);
+    if outermost {
+        unwrap_report(&parts, &mut report);
+    }
     report
+}
+
+/// Some gateways wrap another MTA's report in a notice of their own that names nobody: then the report inside is the one that counts. What a
+/// person forwards, and the original that a real report returns, are never opened.
+fn unwrap_report(parts: &[Part<'_>], report: &mut Report) {
+    if report.form != Form::Prose || !report.recipients.is_empty() || !prose::is_daemon(report) {
+        return;
+    }
+    let Some(wrapped) = parts.iter().find(|part| part.kind.mime == "message/rfc822") else { return };
+    let content = wrapped.bytes(MAX_WRAPPED);
+    let kind = parts::Kind::of(&fields::header_block(&content, 0).0);
+    if kind.mime != "multipart/report" || kind.report_type.as_deref() != Some("delivery-status") {
+        return;
+    }
+    let inner = whole(&content, false);
+    if inner.form == Form::Dsn && !inner.recipients.is_empty() && prose::is_daemon(&inner) {
+        report.form = inner.form;
+        report.reporting_mta = inner.reporting_mta;
+        report.original_envelope_id = inner.original_envelope_id;
+        report.recipients = inner.recipients;
+        report.original = inner.original;
+    }
 }
 
 /// Takes the parts in their order.
@@ -129,7 +157,7 @@ impl Reader<'_> {
     fn returned(&mut self, part: &Part<'_>) {
         self.status_seen = true;
         if self.returned.is_none() {
-            self.returned = original::read(&part.bytes(original::MAX_OCTETS));
+            self.returned = original::read(&part.bytes(original::MAX_OCTETS)).or_else(|| original::in_part_header(&part.header));
         }
     }
 
@@ -154,12 +182,24 @@ impl Reader<'_> {
             self.form(Form::Dsn);
         } else if text.trim_start().get(..14).is_some_and(|head| head.eq_ignore_ascii_case("feedback-type:")) {
             self.feedback(part);
-        } else if self.status_seen || part.kind.attachment || !is_text {
-            if self.returned.is_none() && separator::is_mail_header(&text) {
-                self.returned = original::read(text.as_bytes());
-            }
-        } else {
+        } else if let Some(original) = self.returned_by_look(part, &text) {
+            self.status_seen = true;
+            self.returned.get_or_insert(original);
+        } else if part.kind.attachment && !self.status_seen && is_text {
+            self.texts.attach(text);
+        } else if is_text && !self.status_seen {
             self.texts.add(part, text);
         }
+    }
+
+    /// An original under a wrong type: attached or after the status, or with its header in the place of the part's.
+    fn returned_by_look(&self, part: &Part<'_>, text: &str) -> Option<Original> {
+        if !part.whole
+            && let Some(original) = original::in_part_header(&part.header)
+        {
+            return Some(original);
+        }
+        let expected = self.status_seen || part.kind.attachment || !part.kind.is_text();
+        (expected && separator::is_mail_header(text)).then(|| original::read(text.as_bytes())).flatten()
     }
 }

@@ -38,6 +38,8 @@ pub struct Part<'a> {
     /// The part's own header fields: where the blank line before the content was lost, content stands here.
     pub header: Fields,
     pub body: &'a [u8],
+    /// It is the whole mail's body, and the header the mail's.
+    pub whole: bool,
     /// The number of the multipart/alternative that it stands in, if any: only one of those is to be read.
     pub alternative: Option<usize>,
 }
@@ -54,7 +56,7 @@ impl Kind {
         if let HeaderValue::ContentType(parsed) = MessageStream::new(line.as_bytes()).parse_content_type() {
             let attribute = |name: &str| parsed.attribute(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
             kind.mime = match parsed.subtype() {
-                Some(subtype) => format!("{}/{}", parsed.ctype(), subtype).to_ascii_lowercase(),
+                Some(subtype) => format!("{}/{}", parsed.ctype(), first_word(subtype)).to_ascii_lowercase(),
                 None => parsed.ctype().to_ascii_lowercase(),
             };
             kind.charset = attribute("charset").map(|value| value.to_ascii_lowercase());
@@ -104,8 +106,15 @@ struct Open {
 pub fn split<'a>(raw: &'a [u8], header: &Fields, body: usize) -> Vec<Part<'a>> {
     let kind = Kind::of(header);
     let rest = raw.get(body..).unwrap_or_default();
+    // A mail that lost its Content-Type may still be divided.
+    let lost = kind.mime.is_empty() && !header.0.iter().any(|field| field.name == "content-type");
+    let begins_with =
+        |boundary: &Vec<u8>| Lines::new(raw, body).take(6).any(|line| line.text.strip_prefix(b"--") == Some(boundary.as_slice()));
+    if lost && let Some(boundary) = guess_boundary(raw, body).filter(begins_with) {
+        return divide(raw, body, boundary, &kind);
+    }
     if !kind.is_multipart() {
-        return vec![Part { kind, header: header.clone(), body: rest, alternative: None }];
+        return vec![Part { kind, header: header.clone(), body: rest, whole: true, alternative: None }];
     }
     let declared = kind.boundary.as_deref().map(|boundary| boundary.as_bytes().to_vec());
     let mut parts = declared.map(|boundary| divide(raw, body, boundary, &kind)).unwrap_or_default();
@@ -114,7 +123,7 @@ pub fn split<'a>(raw: &'a [u8], header: &Fields, body: usize) -> Vec<Part<'a>> {
         parts = guess_boundary(raw, body).map(|boundary| divide(raw, body, boundary, &kind)).unwrap_or_default();
     }
     if parts.is_empty() {
-        parts.push(Part { kind: Kind { mime: String::new(), ..kind }, header: header.clone(), body: rest, alternative: None });
+        parts.push(Part { kind: Kind { mime: String::new(), ..kind }, header: header.clone(), body: rest, whole: true, alternative: None });
     }
     parts
 }
@@ -189,7 +198,7 @@ impl<'a> Divider<'a> {
         if let Some((kind, header, start)) = self.leaf.take() {
             let alternative = self.open.last().and_then(|open| open.alternative);
             let body = self.raw.get(start..end).unwrap_or_default();
-            self.parts.push(Part { kind, header, body, alternative });
+            self.parts.push(Part { kind, header, body, whole: false, alternative });
         }
     }
 

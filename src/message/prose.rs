@@ -24,6 +24,8 @@ const MAX_HTML: usize = 256 * 1024;
 pub struct Texts {
     pieces: Vec<String>,
     octets: usize,
+    /// A text that was attached, read where there is no other.
+    attached: Option<String>,
     /// The multipart/alternatives of which a version was taken.
     taken: HashSet<usize>,
 }
@@ -44,8 +46,18 @@ impl Texts {
         self.pieces.push(text);
     }
 
+    /// Keeps an attached text.
+    pub fn attach(&mut self, text: String) {
+        if self.attached.is_none() && !text.trim().is_empty() {
+            self.attached = Some(text);
+        }
+    }
+
     /// Puts the prose into the report and, where no part returned it, the original that stands in the text.
-    pub fn finish(self, report: &mut Report) {
+    pub fn finish(mut self, report: &mut Report) {
+        if self.pieces.is_empty() {
+            self.pieces.extend(self.attached);
+        }
         let daemon = is_daemon(report);
         let mut prose = String::new();
         for piece in self.pieces {
@@ -84,13 +96,11 @@ fn from_html(mut html: String) -> String {
     text::clean_lines(&html_to_text(&html))
 }
 
-/// The original's header out of a text, its indentation taken off.
+/// The original's header out of a text.
 fn original_in(lines: &[&str]) -> Option<super::Original> {
-    let indent = lines.first().map_or(0, |line| line.len() - line.trim_start().len());
     let mut content = String::new();
     for line in lines {
-        let lead = line.get(..indent).is_some_and(|lead| lead.trim().is_empty());
-        content.push_str(if lead { line.get(indent..).unwrap_or(line) } else { line });
+        content.push_str(line);
         content.push('\n');
         if content.len() > original::MAX_OCTETS {
             break;
@@ -100,22 +110,12 @@ fn original_in(lines: &[&str]) -> Option<super::Original> {
 }
 
 /// Whether a program that delivers mail wrote this. Its text is about the mail; a person's answer quotes it.
-fn is_daemon(report: &Report) -> bool {
-    const NAMES: [&str; 10] = [
-        "mailer-daemon",
-        "mailerdaemon",
-        "mail-daemon",
-        "postmaster",
-        "mdaemon",
-        "daemon",
-        "mail delivery",
-        "mailadmin",
-        "microsoftexchange",
-        "nondelivery",
-    ];
+pub fn is_daemon(report: &Report) -> bool {
+    const NAMES: [&str; 8] =
+        ["mailerdaemon", "maildaemon", "postmaster", "mdaemon", "maildelivery", "mailadmin", "microsoftexchange", "nondelivery"];
     let named = |text: &String| {
-        let lower = text.to_ascii_lowercase();
-        NAMES.iter().any(|name| lower.starts_with(name))
+        let letters: String = text.chars().filter(char::is_ascii_alphabetic).take(40).collect::<String>().to_ascii_lowercase();
+        NAMES.iter().any(|name| letters.starts_with(name))
     };
     report.form == Form::Dsn
         || !report.header.failed_recipients.is_empty()
@@ -144,6 +144,9 @@ fn own_words(lines: &[&str], daemon: bool, report: &mut Report, prose: &mut Stri
             }
         }
         if !daemon && is_summary(line, following) {
+            if report.original.is_none() {
+                report.original = original_in(lines.get(at..).unwrap_or_default());
+            }
             return;
         }
         if let Some(subject) = subject_of_original(line) {
@@ -260,12 +263,20 @@ const SUBJECTS: &[&str] = &[
     "konu",
 ];
 
-/// The original's subject where a text cites it: the sender's words, not the bounce's.
+/// The original's subject where a text cites it (`Subject: …`, `The subject of the message is: …`): the sender's words, not the bounce's.
 fn subject_of_original(line: &str) -> Option<&str> {
-    let (name, value) = line.trim_start().split_once([':', '：'])?;
-    let name = name.trim_matches(['*', ' ', '\u{a0}']);
-    (name.len() < 30 && SUBJECTS.contains(&name.to_lowercase().as_str())).then_some(value)
+    let (label, value) = line.trim_start().split_once([':', '：'])?;
+    let label = label.trim_matches(['*', ' ', '\u{a0}']);
+    if label.len() > 60 {
+        return None;
+    }
+    let label = label.to_lowercase();
+    let cited = label.contains("subject") && label.split_whitespace().all(|word| SUBJECT_LABEL.contains(&word));
+    (cited || SUBJECTS.contains(&label.as_str())).then_some(value)
 }
+
+const SUBJECT_LABEL: [&str; 15] =
+    ["the", "message", "message's", "subject", "of", "your", "original", "mail", "email", "e-mail", "is", "was", "line", "had", "its"];
 
 #[cfg(test)]
 mod tests {

@@ -188,9 +188,9 @@ fn block(lines: &[&str], at: usize) -> Block {
         }
         seen.push(name);
         let lower = name.to_ascii_lowercase();
-        let transport = TRANSPORT.contains(&lower.as_str());
+        let transport = fields::is_transport_field(&lower);
         found.transport += usize::from(transport);
-        found.known += usize::from(transport || is_mail_field(&lower));
+        found.known += usize::from(fields::is_mail_field(&lower));
     }
     found
 }
@@ -198,43 +198,6 @@ fn block(lines: &[&str], at: usize) -> Block {
 fn field_name(line: &str) -> Option<&str> {
     let (name, _) = fields::split_field(line.as_bytes())?;
     line.get(..name.len())
-}
-
-const TRANSPORT: [&str; 10] = [
-    "received",
-    "return-path",
-    "mime-version",
-    "x-received",
-    "dkim-signature",
-    "domainkey-signature",
-    "content-transfer-encoding",
-    "arc-seal",
-    "delivered-to",
-    "x-originating-ip",
-];
-
-fn is_mail_field(lower: &str) -> bool {
-    const NAMES: [&str; 18] = [
-        "from",
-        "to",
-        "cc",
-        "bcc",
-        "subject",
-        "date",
-        "message-id",
-        "reply-to",
-        "sender",
-        "references",
-        "in-reply-to",
-        "content-type",
-        "importance",
-        "priority",
-        "user-agent",
-        "precedence",
-        "errors-to",
-        "thread-topic",
-    ];
-    NAMES.contains(&lower) || ["x-", "list-", "resent-", "arc-", "content-"].iter().any(|prefix| lower.starts_with(prefix))
 }
 
 #[cfg(test)]
