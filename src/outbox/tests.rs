@@ -112,13 +112,9 @@ impl Jobs for Memory {
         for job in self.jobs.lock().unwrap().values_mut() {
             let lane = lane(&job.task);
             let open = matches!(job.state, State::Waiting | State::Running);
-            if open
-                && (job.next <= now || job.state == State::Waiting && job.next <= now)
-                && want.room(&lane) > 0
-                && claimed.len() < want.max
-            {
+            if open && job.next <= now && want.room(&lane) > 0 && claimed.len() < want.max {
                 *want.held.entry(lane).or_default() += 1;
-                (job.state, job.next) = (State::Running, lease);
+                (job.state, job.next, job.attempts) = (State::Running, lease, job.attempts + 1);
                 claimed.push(job.clone());
             }
         }
@@ -129,7 +125,6 @@ impl Jobs for Memory {
         self.fails()?;
         let mut jobs = self.jobs.lock().unwrap();
         let Some(job) = jobs.get_mut(&id) else { return Ok(()) };
-        job.attempts += 1;
         (job.state, job.next, job.last_error) = match ended {
             Ended::Done { at } => (State::Done, at, None),
             Ended::Waiting { next, error } => (State::Waiting, next, Some(error)),

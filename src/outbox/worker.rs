@@ -179,7 +179,6 @@ impl<J: Jobs, D: Dispatch> Shared<J, D> {
             tracing::error!(job = %job.id, kind, error = ?error.to_string(), "how a job ended could not be put down; it will run again");
             return None;
         }
-        job.attempts = job.attempts.saturating_add(1);
         let target = told_target(&job);
         match ended {
             Ended::Done { at } => {
