@@ -22,6 +22,7 @@ pub mod ledger;
 pub mod message;
 pub mod outbox;
 pub mod smtp;
+pub mod stamp;
 pub mod store;
 pub mod taxonomy;
 pub mod verp;

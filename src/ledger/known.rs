@@ -62,6 +62,7 @@ pub struct Recent {
 pub struct Fired {
     pub key: u64,
     pub trigger: String,
+    #[serde(with = "crate::stamp")]
     pub at: Timestamp,
 }
 
