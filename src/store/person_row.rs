@@ -35,6 +35,8 @@ struct TallyRow {
     totals: Counts,
     campaigns: Vec<String>,
     recent: Vec<RecentRow>,
+    #[serde(with = "crate::stamp::option")]
+    last_bounce: Option<Timestamp>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -42,8 +44,8 @@ struct RecentRow {
     /// Milliseconds since the entry before, of the first since 1970.
     since: i64,
     status: Status,
-    /// Place in `campaigns`, from 1; 0 is none.
-    campaign: u16,
+    /// Place in `campaigns`, from 1, and 0 for none; doubled, and one more where a reset cleared it.
+    mark: u16,
     /// The event's id less that of the entry before.
     event: i64,
 }
@@ -93,14 +95,14 @@ impl From<&Tally> for TallyRow {
             let row = RecentRow {
                 since: now.wrapping_sub(at),
                 status: entry.status,
-                campaign,
+                mark: campaign << 1 | u16::from(entry.cleared),
                 event: entry.event.wrapping_sub(event).cast_signed(),
             };
             (at, event) = (now, entry.event);
             row
         });
         let recent = recent.collect();
-        TallyRow { totals: tally.totals.clone(), campaigns, recent }
+        TallyRow { totals: tally.totals.clone(), campaigns, recent, last_bounce: tally.last_bounce }
     }
 }
 
@@ -110,11 +112,11 @@ impl From<TallyRow> for Tally {
         let recent = row.recent.iter().map(|entry| {
             at = at.wrapping_add(entry.since);
             event = event.wrapping_add(entry.event.cast_unsigned());
-            let campaign = usize::from(entry.campaign).checked_sub(1).and_then(|place| row.campaigns.get(place)).cloned();
-            Recent { at: time(at), status: entry.status, campaign, event }
+            let campaign = usize::from(entry.mark >> 1).checked_sub(1).and_then(|place| row.campaigns.get(place)).cloned();
+            Recent { at: time(at), status: entry.status, campaign, event, cleared: entry.mark & 1 == 1 }
         });
         let recent = recent.collect();
-        Tally { totals: row.totals, recent }
+        Tally { totals: row.totals, recent, last_bounce: row.last_bounce }
     }
 }
 
@@ -130,9 +132,10 @@ mod tests {
             status: Status::ALL[usize::try_from(n).unwrap() % 21],
             campaign: (n % 3 != 0).then(|| format!("news-{}", n % 5)),
             event: 1_000_000 + 17 * u64::try_from(n).unwrap(),
+            cleared: n < 9,
         };
-        let tally = Tally { totals: [(Status::HardBounce, 300)].into(), recent: (0..256).map(entry).collect() };
-        let fired = Fired { key: u64::MAX, trigger: "third strike".into(), at: at(3) };
+        let tally = Tally { totals: [(Status::HardBounce, 300)].into(), recent: (0..256).map(entry).collect(), last_bounce: Some(at(254)) };
+        let fired = Fired { key: u64::MAX, trigger: "third strike".into(), at: at(3), count: 3, when: vec![Status::HardBounce] };
         let person = Person {
             address: Some("alice@example.org".into()),
             first_seen: Some(at(0)),
