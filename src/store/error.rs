@@ -13,7 +13,9 @@ pub enum OpenError {
     Newer { found: u8, known: u8 },
     #[error("the store is damaged ({0}); put a backup back with `bounced restore`")]
     Damaged(String),
-    #[error("the store is empty, but {marker} says that event {sequence} was recorded; put the files back, or a backup with `bounced restore`")]
+    #[error(
+        "the store is empty, but {marker} says that event {sequence} was recorded; put the files back, or a backup with `bounced restore`"
+    )]
     Emptied { marker: PathBuf, sequence: u64 },
     #[error(
         "the store ends at event {found}, but event {recorded} was recorded; it lost data: put the files back, or a backup with `bounced restore`"

@@ -81,6 +81,11 @@ pub fn day(day: u32, kind: ScopeKind, name: &str) -> Vec<u8> {
     key(DAY, &[&day.to_be_bytes(), &[kind as u8], name.as_bytes()])
 }
 
+/// Before all rows of that day.
+pub fn first_of_day(day: u32) -> Vec<u8> {
+    key(DAY, &[&day.to_be_bytes()])
+}
+
 pub fn position(event: u64) -> Vec<u8> {
     key(POSITION, &[&event.to_be_bytes()])
 }
