@@ -18,6 +18,7 @@
 mod error;
 mod expire;
 mod fold;
+mod jobs;
 mod keys;
 mod marker;
 mod open;
@@ -48,7 +49,7 @@ pub use self::{
     error::{OpenError, StoreError},
     options::{Clock, Disk, KeyOf, Options, Platter},
     outbox::KEEP_DONE,
-    query::{By, EventFilter, JobCounts, JobFilter, Which},
+    query::{By, EventFilter, JobCounts, JobFilter, Which, sum},
     scopes::{NAMES, OTHER},
 };
 use self::{
