@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 
-use super::{By, EventFilter, OutboxRequest, Request, rows};
+use super::{By, EventFilter, OutboxRequest, Request};
 use crate::{
-    action::rfc3339,
+    action::{event_row, rfc3339},
     address,
-    ledger::{Event, Person},
+    ledger::{Counts, Event, Person},
     outbox::{Job, JobId},
     store::{self, JobFilter, Store, StoreError, Which},
     taxonomy::Status,
@@ -80,7 +80,7 @@ fn show(source: &Source, text: &str) -> Result<Value, AnswerError> {
 }
 
 fn person_row(address: &str, person: &Person) -> Value {
-    let counts = |totals: &crate::ledger::Counts| -> Map<String, Value> {
+    let counts = |totals: &Counts| -> Map<String, Value> {
         totals.iter().filter(|(_, count)| **count > 0).map(|(status, count)| (status.id().to_owned(), json!(count))).collect()
     };
     let fired: Vec<Value> = person.fired.iter().map(|fired| json!({ "trigger": fired.trigger, "at": rfc3339(fired.at) })).collect();
@@ -119,10 +119,10 @@ fn counts(source: &Source, by: By, row: &mut dyn FnMut(Value) -> io::Result<()>)
 /// With what was counted apart beside it, where there is any.
 fn counts_by_status(source: &Source, row: &mut dyn FnMut(Value) -> io::Result<()>) -> Result<(), AnswerError> {
     let counted = source.store.totals(Which::Counted)?;
-    let apart = store::sum(&[source.store.totals(Which::Unsigned)?, source.store.totals(Which::Expired)?]);
+    let (unsigned, expired) = (source.store.totals(Which::Unsigned)?, source.store.totals(Which::Expired)?);
     for status in Status::ALL {
-        let of = |totals: &crate::ledger::Counts| totals.get(&status).copied().unwrap_or_default();
-        match (of(&counted), of(&apart)) {
+        let of = |totals: &Counts| totals.get(&status).copied().unwrap_or_default();
+        match (of(&counted), of(&unsigned).saturating_add(of(&expired))) {
             (0, 0) => {}
             (count, 0) => row(json!({ "key": status.id(), "count": count }))?,
             (count, apart) => row(json!({ "key": status.id(), "count": count, "apart": apart }))?,
@@ -141,7 +141,7 @@ fn events(source: &Source, filter: &EventFilter, row: &mut dyn FnMut(Value) -> i
         for event in &found {
             let Event::MailV1(mail) = event;
             below = Some(mail.id);
-            row(rows::event_row(mail))?;
+            row(event_row(mail))?;
         }
         if found.len() < limit {
             break;

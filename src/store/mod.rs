@@ -49,7 +49,7 @@ pub use self::{
     error::{OpenError, StoreError},
     options::{Clock, Disk, KeyOf, Options, Platter},
     outbox::KEEP_DONE,
-    query::{By, EventFilter, JobCounts, JobFilter, Which, sum},
+    query::{By, EventFilter, JobCounts, JobFilter, Which},
     scopes::{NAMES, OTHER},
 };
 use self::{
