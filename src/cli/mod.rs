@@ -1,1 +1,3 @@
 //! Arguments, one file a command, wiring.
+
+mod output;

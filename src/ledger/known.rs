@@ -41,11 +41,13 @@ pub struct Person {
     pub fired: Vec<Fired>,
 }
 
-/// A person's counts and the last [`RECENT`] events, oldest first.
+/// A person's counts since the last reset and the last [`RECENT`] events, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tally {
     pub totals: Counts,
     pub recent: VecDeque<Recent>,
+    /// When the last event other than `delivered` came; a reset leaves it.
+    pub last_bounce: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,6 +57,8 @@ pub struct Recent {
     pub campaign: Option<String>,
     /// The event's id.
     pub event: u64,
+    /// A reset came after it: it is still listed, and counts no more.
+    pub cleared: bool,
 }
 
 /// That a trigger fired. `key` is [`super::Trigger::key`], so that an edited `do` doesn't arm it anew.
@@ -62,7 +66,12 @@ pub struct Recent {
 pub struct Fired {
     pub key: u64,
     pub trigger: String,
+    /// The last time.
     pub at: Timestamp,
+    /// What the count had come to then.
+    pub count: u64,
+    /// The trigger's statuses, so that a reset of some of them knows what it arms anew.
+    pub when: Vec<Status>,
 }
 
 /// A domain, a campaign, or all.

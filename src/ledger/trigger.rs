@@ -1,9 +1,9 @@
 //! Triggers as the ledger sees them.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use sha2::{Digest, Sha256};
 
-use super::{Changes, Facts, Input, Known};
+use super::Facts;
 use crate::{action::Task, taxonomy::Status};
 
 /// All that the ledger needs of the configuration.
@@ -11,7 +11,7 @@ use crate::{action::Task, taxonomy::Status};
 pub struct Rules {
     /// Judged in this order, the file's.
     pub triggers: Vec<Trigger>,
-    /// `[count] reset_after`: so long without a bounce clears counts and what fired. `None` is never.
+    /// `[count] reset_after`: so long without a bounce clears a person's counts and what fired. `None` is never.
     pub reset_after: Option<SignedDuration>,
     /// `[count] reset_on_delivered`.
     pub reset_on_delivered: bool,
@@ -24,6 +24,7 @@ pub struct Trigger {
     pub when: Vec<Status>,
     pub count: Comparator,
     pub within: Option<SignedDuration>,
+    /// For [`Per::Address`] only: domains, campaigns and all keep no single events, there it is passed over.
     pub distinct: Option<Distinct>,
     pub per: Per,
     pub repeat: bool,
@@ -40,6 +41,7 @@ pub enum Comparator {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Distinct {
+    /// UTC.
     Day,
     Campaign,
 }
@@ -72,11 +74,44 @@ pub struct JobDraft {
 }
 
 impl Trigger {
-    /// Its identity: the name and the condition, so that editing `do` or a template never arms it anew.
+    /// Its identity: the name and the condition, so that editing `do`, `repeat` or a template never arms it anew.
+    ///
+    /// The first 8 octets of a SHA-256 over a text that must stay as it is for good: stored marks and jobs bear it.
     pub fn key(&self) -> u64 {
-        let text = format!("{}\u{0}{:?}", self.name, (&self.when, self.count, self.within, self.per, self.distinct));
-        let digest = Sha256::digest(text.as_bytes());
+        let digest = Sha256::digest(self.identity().as_bytes());
         digest.iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte))
+    }
+
+    /// [`Trigger::key`] cut to 32 bits for a job's id; never 0, which stands for no trigger.
+    pub fn job_key(&self) -> u32 {
+        let low = self.key() & u64::from(u32::MAX);
+        u32::try_from(low).unwrap_or(1).max(1)
+    }
+
+    fn identity(&self) -> String {
+        let mut when: Vec<&str> = self.when.iter().map(|status| status.id()).collect();
+        when.sort_unstable();
+        when.dedup();
+        let count = match self.count {
+            Comparator::Exactly(n) => format!("exactly {n}"),
+            Comparator::AtLeast(n) => format!("at least {n}"),
+            Comparator::MoreThan(n) => format!("more than {n}"),
+            Comparator::Every(n) => format!("every {n}"),
+        };
+        let within = self.within.map_or_else(|| "ever".to_owned(), |within| format!("{} s", within.as_secs()));
+        let per = match self.per {
+            Per::Address => "address",
+            Per::Domain => "domain",
+            Per::Campaign => "campaign",
+            Per::All => "all",
+        };
+        let distinct = match self.distinct {
+            None => "each",
+            Some(Distinct::Day) => "day",
+            Some(Distinct::Campaign) => "campaign",
+        };
+        // The name comes last: it alone can hold a line end.
+        format!("when {}\ncount {count}\nwithin {within}\nper {per}\ndistinct {distinct}\nname {}", when.join(","), self.name)
     }
 }
 
@@ -84,11 +119,5 @@ impl Rules {
     /// How far back windows of triggers `per` a scope look.
     pub fn reach(&self, per: Per) -> Option<SignedDuration> {
         self.triggers.iter().filter(|trigger| trigger.per == per).filter_map(|trigger| trigger.within).max()
-    }
-
-    /// Judges one input. `id` and `at` are the event's, given by the writer.
-    pub fn judge(&self, _known: &Known, input: &Input, _id: u64, _at: Timestamp) -> Changes {
-        let _ = input;
-        unreachable!()
     }
 }
