@@ -10,10 +10,13 @@ use super::{
     names,
     reader::{At, Table, nearest},
     smtp::inside,
-    templates::{Use, check, source},
+    templates::source,
 };
 use crate::{
-    action::{MailTask, MailTemplate, PostBody, PostTask, Task},
+    action::{
+        MailTask, MailTemplate, PostBody, PostTask, Task,
+        render::{Kind, check_source},
+    },
     ledger::Step,
 };
 
@@ -90,7 +93,7 @@ fn mail(entry: Table<'_>, means: &Means<'_>) -> Option<MailTask> {
 }
 
 fn mail_to(at: &At<'_>, means: &Means<'_>) -> Option<String> {
-    let text = source(at, Use::Address)?;
+    let text = source(at, Kind::Address)?;
     if !names::is_template(&text) {
         let address = at.ok(names::mailbox(&text))?;
         let domains = means.smtp.map(|smtp| smtp.domains.as_slice()).unwrap_or_default();
@@ -102,7 +105,7 @@ fn mail_to(at: &At<'_>, means: &Means<'_>) -> Option<String> {
 }
 
 fn post(entry: Table<'_>, means: &Means<'_>) -> Option<PostTask> {
-    let url = entry.need("url", "\"https://app.example.com/bounces\"").and_then(|at| source(&at, Use::Url));
+    let url = entry.need("url", "\"https://app.example.com/bounces\"").and_then(|at| source(&at, Kind::Url));
     let body = match (entry.get("form"), entry.get("json")) {
         (Some(_), Some(at)) => at.fail("stands beside form; take one of them out"),
         (Some(at), None) => Some(PostBody::Form(form(&at))),
@@ -126,7 +129,7 @@ fn form(at: &At<'_>) -> BTreeMap<String, String> {
         DeValue::Integer(number) => Some(number.to_string()),
         DeValue::Float(number) => Some(number.to_string()),
         DeValue::Boolean(value) => Some(value.to_string()),
-        _ => source(at, Use::Value),
+        _ => source(at, Kind::Value),
     };
     fields.iter().filter_map(|(name, at)| Some(((*name).to_owned(), value(at)?))).collect()
 }
@@ -135,7 +138,7 @@ fn json(at: &At<'_>) -> Option<serde_json::Value> {
     use serde_json::Value;
     Some(match at.value() {
         DeValue::String(text) => {
-            at.ok(check(Use::Value, text))?;
+            at.ok(check_source(Kind::Value, text))?;
             Value::from(text.as_ref())
         }
         DeValue::Integer(number) => {
@@ -164,7 +167,7 @@ fn header(name: &str, at: &At<'_>) -> Option<(String, String)> {
     if OWN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
         return at.fail(format_args!("{name} is set by bounced itself; take it out"));
     }
-    let value = source(at, Use::HttpHeader)?;
+    let value = source(at, Kind::HttpHeader)?;
     if value.chars().any(char::is_control) {
         return at.fail("a header is one line without control characters");
     }
