@@ -1,0 +1,10 @@
+//! The built binary on loopback: mail in by SMTP, what it knows by its commands, mail and posts out to real servers.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod counting;
+mod doors;
+mod firing;
+mod operator;
+mod service;
