@@ -3,6 +3,104 @@
 //! Knows neither counters nor the engine. A delivery never panics and never outlives its deadline; what went wrong is in its
 //! [`crate::outbox::Outcome`].
 
+pub mod clean;
+pub mod compose;
+mod context;
+mod mail;
+mod post;
+pub mod render;
 mod task;
+pub mod transport;
+mod url;
+pub mod webhook;
 
+use std::{sync::Arc, time::Duration};
+
+pub use compose::check_mailboxes;
+pub use context::{Context, NAMES, rfc3339, sample_facts};
+pub use mail::{OwnSender, Postman};
+pub use post::{Now, Poster, system_now};
 pub use task::*;
+
+use crate::{
+    config,
+    ledger::MailEvent,
+    outbox::{Job, Outcome},
+};
+
+/// Reads an event's raw mail from the store; `Ok(None)` where it isn't kept any more. May block.
+pub type RawLoader = Arc<dyn Fn(&MailEvent) -> Result<Option<Vec<u8>>, String> + Send + Sync>;
+
+/// Beyond any delivery's own deadline: what hangs all the same is broken off here.
+const DEADLINE: Duration = Duration::from_secs(150);
+
+/// Delivers jobs by one configuration; made anew when that is read again.
+pub struct Dispatcher {
+    postman: Option<Postman>,
+    poster: Poster,
+    raw: RawLoader,
+}
+
+impl Dispatcher {
+    /// `mail` is `[mail]`; without it mails wait until there is one.
+    pub fn new(mail: Option<&config::Mail>, hostname: &str, own_sender: OwnSender, raw: RawLoader) -> Result<Dispatcher, String> {
+        let postman = mail.map(|mail| Postman::new(mail, hostname, own_sender));
+        Ok(Dispatcher { postman, poster: Poster::new(post::DEADLINE, system_now())?, raw })
+    }
+
+    /// One attempt at one job, over within 150 s.
+    pub async fn dispatch(&self, job: &Job) -> Outcome {
+        let attempt = async {
+            match (&job.task, &self.postman) {
+                (Task::Post(task), _) => self.poster.post(job, task).await,
+                (Task::Mail(task), Some(postman)) => postman.notify(job, task).await,
+                (Task::Forward { to }, Some(postman)) => match self.load_raw(job).await {
+                    Ok(raw) => postman.forward(job, to, &raw).await,
+                    Err(outcome) => outcome,
+                },
+                (_, None) => later("no way to send mail is configured: [mail] is missing"),
+            }
+        };
+        tokio::time::timeout(DEADLINE, attempt).await.unwrap_or_else(|_| later("the attempt took too long"))
+    }
+
+    async fn load_raw(&self, job: &Job) -> Result<Vec<u8>, Outcome> {
+        let (raw, event) = (self.raw.clone(), job.facts.event.clone());
+        match tokio::task::spawn_blocking(move || raw(&event)).await {
+            Ok(Ok(Some(raw))) => Ok(raw),
+            Ok(Ok(None)) => Err(Outcome::Dead { error: "the mail to forward isn't kept any more".to_owned() }),
+            Ok(Err(error)) => Err(later(&format!("the mail to forward can't be read: {error}"))),
+            Err(_) => Err(later("the mail to forward can't be read")),
+        }
+    }
+}
+
+/// Whether a task as configured can work: every template, URL and header of it; says which one doesn't and why.
+pub fn check(task: &Task) -> Result<(), String> {
+    match task {
+        Task::Mail(mail) => {
+            render::check_source(render::Kind::Address, &mail.to).map_err(|error| format!("to: {error}"))?;
+            let to = render::render(render::Kind::Address, &mail.to, &Context::sample()).map_err(|error| error.0)?;
+            check_mailboxes(&to).map_err(|error| format!("to: {error}"))?;
+            check_template(&mail.template)
+        }
+        Task::Post(post) => post::check(post),
+        Task::Forward { to } => check_mailboxes(to),
+    }
+}
+
+/// Whether a mail's template can work.
+pub fn check_template(template: &MailTemplate) -> Result<(), String> {
+    let parts = [
+        ("subject", render::Kind::Header, Some(&template.subject)),
+        ("body", render::Kind::Text, Some(&template.body)),
+        ("html", render::Kind::Html, template.html.as_ref()),
+    ];
+    parts.into_iter().filter_map(|(key, kind, source)| Some((key, kind, source?))).try_for_each(|(key, kind, source)| {
+        render::check_source(kind, source).map_err(|error| format!("template '{}', {key}: {error}", template.name))
+    })
+}
+
+fn later(error: &str) -> Outcome {
+    Outcome::Later { error: error.to_owned(), after: None }
+}

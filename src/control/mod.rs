@@ -5,6 +5,7 @@
 
 mod client;
 mod protocol;
+pub mod rows;
 
 pub use client::{AskError, ask};
 pub use protocol::{By, EventFilter, Line, OutboxRequest, Request, VERSION, Versioned};

@@ -24,10 +24,13 @@ pub struct Report {
 /// The arriving mail's own header fields that matter.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Header {
+    /// With its angle brackets, as all message ids here.
     pub message_id: Option<String>,
     pub subject: Option<String>,
-    /// Addresses only, in their order.
+    /// Addresses only, in their order; a word without a domain (`MAILER-DAEMON`) is kept.
     pub from: Vec<String>,
+    /// The display name of the first From address.
+    pub from_name: Option<String>,
     pub reply_to: Vec<String>,
     pub to: Vec<String>,
     /// The `Return-Path` field, `Some("")` for `<>`.
@@ -65,8 +68,14 @@ pub struct RecipientFields {
     /// As written, `5.1.1`.
     pub status: Option<String>,
     pub remote_mta: Option<String>,
+    /// In lower case: `smtp`, `x-unix`.
     pub diagnostic_type: Option<String>,
+    /// The words without the type, folded lines joined by one space.
     pub diagnostic: Option<String>,
+    /// Sendmail's `X-Actual-Recipient`: whom it really tried, after aliases.
+    pub actual_recipient: Option<String>,
+    /// As written. Where it stands, the report is about a delay.
+    pub will_retry_until: Option<String>,
 }
 
 /// RFC 5965, section 3.

@@ -12,13 +12,13 @@ pub trait Jobs: Send + Sync + 'static {
     type Error: Display + Send;
 
     /// Hands out jobs that are due at `now`, the longest due first: waiting ones whose `next` has come and running ones whose lease is over.
-    /// They are running until `lease`. Only durable jobs are handed out. That they were need not be durable itself: after a crash they are
+    /// They are running until `lease`, and this attempt is counted in their `attempts`. Only durable jobs are handed out. That they were need not be durable itself: after a crash they are
     /// claimable anyway.
     ///
-    /// Keep jobs by [`lane`]: a lane with a long queue must not be walked over to find the jobs of the others.
+    /// Keep due jobs by [`lane`], then by time: a lane with a long queue must not be walked over to find the jobs of the others.
     fn claim(&self, now: Timestamp, lease: Timestamp, want: Want) -> impl Future<Output = Result<Vec<Job>, Self::Error>> + Send;
 
-    /// Puts down how an attempt ended and adds one to the job's attempts; of a job that is gone (dropped by hand), nothing. Returns when it
+    /// Puts down how an attempt ended; of a job that is gone (dropped by hand), nothing. Returns when it
     /// is durable.
     fn finish(&self, id: JobId, ended: Ended) -> impl Future<Output = Result<(), Self::Error>> + Send;
 

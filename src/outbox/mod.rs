@@ -11,7 +11,13 @@
 
 mod job;
 mod jobs;
+mod lanes;
 pub mod retry;
+mod worker;
+
+#[cfg(test)]
+mod tests;
 
 pub use job::*;
 pub use jobs::*;
+pub use worker::*;

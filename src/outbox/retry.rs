@@ -1,8 +1,8 @@
 //! When a job is tried again. Pure: the time and the randomness are handed in.
 //!
 //! About 5, 15, 45 seconds, 2 and 7 minutes, 20 minutes, an hour, then every three hours, each a quarter sooner or later by chance, so that
-//! many jobs for one target that was down do not come back at one moment. The last attempt is made three days after the job was; when that
-//! fails it is dead. A target may ask for later (`Retry-After`), by a day at most, and is never asked sooner than it said.
+//! many jobs for one target that was down do not come back at one moment. The last attempt is made three days after [`Job::created`];
+//! when that fails it is dead. A retry by hand sets `created` anew, and with it the three days. A target may ask for later (`Retry-After`), by a day at most, and is never asked sooner than it said.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -19,12 +19,12 @@ const LONGEST_ASKED: u64 = 86_400;
 /// What is kept of an error, in octets.
 const LONGEST_ERROR: usize = 500;
 
-/// What an attempt's outcome makes of its job. `job.attempts` are those before this one.
+/// What an attempt's outcome makes of its job. `job.attempts` counts this one.
 pub fn decide(job: &Job, outcome: Outcome, now: Timestamp, random: u64) -> Ended {
     match outcome {
         Outcome::Done => Ended::Done { at: now },
         Outcome::Dead { error } => Ended::Dead { at: now, error: cut(error) },
-        Outcome::Later { error, after } => match next(job.attempts.saturating_add(1), job.created, now, after, random) {
+        Outcome::Later { error, after } => match next(job.attempts, job.created, now, after, random) {
             Some(next) => Ended::Waiting { next, error: cut(error) },
             None => Ended::Dead { at: now, error: cut(error) },
         },
