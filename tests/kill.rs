@@ -2,6 +2,8 @@
 //!
 //! A client sends a mail until it gets 250, as an MTA would; the daemon is killed after a random number of 250s. BOUNCED_SEED repeats a run.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::{

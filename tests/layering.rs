@@ -1,6 +1,8 @@
 //! The line along which the modules stand, kept by a test: what is pure names no engine, socket, file or clock, and nobody knows what design
 //! says that he must not know. The sources are read as text, without comments and without their unit tests.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -221,5 +221,11 @@ fn main() -> io::Result<()> {
     writeln!(out, "counted: {counted}")?;
     drop(daemon);
     let late = latencies();
-    writeln!(out, "bounce to notification, ms: median {:.1}, 90 of 100 {:.1}, longest {:.1}", late[late.len() / 2], late[late.len() * 9 / 10], late[late.len() - 1])
+    writeln!(
+        out,
+        "bounce to notification, ms: median {:.1}, 90 of 100 {:.1}, longest {:.1}",
+        late[late.len() / 2],
+        late[late.len() * 9 / 10],
+        late[late.len() - 1]
+    )
 }

@@ -1,5 +1,7 @@
 //! The built binary on loopback: mail in by SMTP, what it knows by its commands, mail and posts out to real servers.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -3,7 +3,7 @@
 //!
 //! Everything waits for events with a deadline that only a broken daemon reaches; nothing sleeps for a guessed time.
 
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 pub mod client;
 pub mod daemon;
