@@ -16,10 +16,15 @@ const LONGEST: usize = 400;
 const PURE: &[&str] = &[
     "address.rs",
     "taxonomy.rs",
+    "config/",
+    "smtp/command",
     "smtp/session",
     "smtp/framing",
     "smtp/reply",
     "verp/",
+    "intake/gate",
+    "intake/resolve",
+    "intake/dedupe",
     "message/",
     "classify/",
     "ledger/",
@@ -27,13 +32,17 @@ const PURE: &[&str] = &[
     "outbox/retry",
     "action/task",
     "action/render",
+    "action/context",
+    "action/webhook",
+    "action/url",
     "alert/threshold",
     "alert/digest",
-    "config/",
+    "control/protocol",
+    "control/rows",
 ];
 
-/// Files in a pure folder that are its shell.
-const SHELL: &[&str] = &["config/read.rs"];
+/// Files in a pure folder that are its shell: the configuration reads the files that it names, and the daemon's own key.
+const SHELL: &[&str] = &["config/files.rs", "config/load.rs", "config/own_key.rs"];
 
 /// Words that no pure file may say.
 const IMPURE: &[&str] = &[
