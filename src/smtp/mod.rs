@@ -6,6 +6,7 @@
 pub mod command;
 mod connection;
 pub mod framing;
+mod handler;
 pub mod limits;
 pub mod reply;
 pub mod server;
