@@ -1,3 +1,6 @@
 //! Arguments, one file a command, wiring.
 
+pub mod check;
+mod dns;
 mod output;
+pub mod verp;

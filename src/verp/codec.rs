@@ -107,6 +107,11 @@ impl Codec {
         self
     }
 
+    /// Whether `key` is the one that people are counted under.
+    pub fn counts_under(&self, key: &[u8]) -> bool {
+        Key::new(key).person(b"") == self.person.person(b"")
+    }
+
     /// The return address for one recipient, in the first of `smtp.domains`. `id` is for patterns with `{id}`. What is made reads back.
     pub fn encode(&self, address: &str, campaign: Option<&str>, id: Option<&str>, today: i32) -> Result<String, EncodeError> {
         let normal = address::normal(address).ok_or_else(|| EncodeError::Address(address.to_owned()))?;
