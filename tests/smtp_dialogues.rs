@@ -17,6 +17,8 @@
 //! ```
 //! When something is sent after a reply was read, no reply may be left over.
 
+#![allow(clippy::unwrap_used)]
+
 mod smtp_support;
 
 use std::{collections::VecDeque, fmt::Write as _, fs, sync::atomic::Ordering, time::Duration};

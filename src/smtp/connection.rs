@@ -50,6 +50,11 @@ async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
     }
 }
 
+/// A limit past what the clock can count is none.
+fn after(now: Instant, limit: Duration) -> Instant {
+    now.checked_add(limit).unwrap_or_else(|| now + Duration::from_secs(365 * 24 * 3600))
+}
+
 enum Outcome {
     Closed,
     StartTls,
@@ -92,7 +97,7 @@ impl<'a, H: Handler> Dialogue<'a, H> {
             session: Session::new(policy),
             phase: shared.phase.subscribe(),
             share: Share::default(),
-            last_deadline: now + settings.session_timeout,
+            last_deadline: after(now, settings.session_timeout),
             turn: None,
             deadline: now,
             settings,
@@ -102,7 +107,12 @@ impl<'a, H: Handler> Dialogue<'a, H> {
     async fn all(&mut self, mut stream: TcpStream) -> io::Result<()> {
         let Outcome::StartTls = self.talk(&mut stream).await? else { return Ok(()) };
         let Some(tls) = self.settings.tls.clone() else { return Ok(()) };
-        let mut stream = match timeout(self.settings.command_timeout, tls.accept(stream)).await {
+        let handshake = tokio::select! {
+            biased;
+            () = reached(&mut self.phase, Phase::Draining) => return Ok(()),
+            handshake = timeout(self.settings.command_timeout, tls.accept(stream)) => handshake,
+        };
+        let mut stream = match handshake {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
                 counter!(telemetry::TLS, "version" => "failed").increment(1);
@@ -182,7 +192,7 @@ impl<'a, H: Handler> Dialogue<'a, H> {
         if self.turn != Some(self.session.turn()) {
             self.turn = Some(self.session.turn());
             let limit = if in_content { self.settings.data_timeout } else { self.settings.command_timeout };
-            self.deadline = (Instant::now() + limit).min(self.last_deadline);
+            self.deadline = after(Instant::now(), limit).min(self.last_deadline);
         }
         let read = tokio::select! {
             biased;

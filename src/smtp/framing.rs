@@ -44,7 +44,7 @@ pub struct Framer {
 #[derive(Debug)]
 enum Mode {
     Command(Line),
-    Data(Dot),
+    Data(Place),
     Chunk { left: u64 },
     Dead,
 }
@@ -59,7 +59,7 @@ struct Line {
 
 /// Where in DATA we stand, for the dots.
 #[derive(Debug, Clone, Copy)]
-enum Dot {
+enum Place {
     /// At the very start or after CRLF.
     LineStart,
     Text,
@@ -88,8 +88,8 @@ impl Framer {
                 }
                 frame => Some(frame),
             },
-            Mode::Data(dot) => {
-                let frame = dot.read(input, &mut self.content)?;
+            Mode::Data(place) => {
+                let frame = place.read(input, &mut self.content)?;
                 if frame == Frame::ContentEnd {
                     self.mode = Mode::Command(Line::default());
                 }
@@ -113,7 +113,7 @@ impl Framer {
     pub fn expect_data(&mut self, limit: usize, granted: usize) {
         self.content = Content::new(limit);
         self.content.grant(granted);
-        self.mode = Mode::Data(Dot::LineStart);
+        self.mode = Mode::Data(Place::LineStart);
     }
 
     /// What comes next is a chunk of the mail (RFC 3030); all its chunks together have at most `limit` octets.
@@ -211,7 +211,7 @@ impl Line {
     }
 }
 
-impl Dot {
+impl Place {
     fn read(&mut self, input: &mut &[u8], content: &mut Content) -> Option<Frame> {
         loop {
             // The longest that one octet can bring is the held CR and itself.

@@ -1,5 +1,7 @@
 //! A handler that knows a few addresses and keeps what it takes.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     future::Future,
     sync::{
