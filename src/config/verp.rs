@@ -49,14 +49,9 @@ fn build(spec: Option<Spec>, unsigned_may_fire: Vec<crate::taxonomy::Status>, fa
 /// What holds where nothing is written.
 fn spec(secrets: Option<Vec<Vec<u8>>>, hash_key: Option<Vec<u8>>, domains: &[String]) -> Option<Spec> {
     let signing = secrets.is_some();
-    let (pattern, short) = if signing {
-        ("b+{campaign}+{sig}+{local}={domain}", "h+{campaign}+{sig}+{hash}")
-    } else {
-        ("b+{campaign}+{local}={domain}", "h+{campaign}+{hash}")
-    };
     Some(Spec {
-        pattern: Pattern::parse(pattern).ok()?,
-        short: Some(Pattern::parse(short).ok()?),
+        pattern: Pattern::parse("b+{campaign}+{sig}+{local}={domain}").ok()?,
+        short: Some(Pattern::parse("h+{campaign}+{sig}+{hash}").ok()?),
         private: false,
         secrets: secrets.unwrap_or_default(),
         hash_key,
