@@ -44,10 +44,7 @@ struct Shared {
 /// The address can't be bound.
 pub async fn serve(listen: SocketAddr, handle: PrometheusHandle, refresh: Refresh, health: Health) -> io::Result<JoinHandle<()>> {
     let listener = TcpListener::bind(listen).await?;
-    let app = Router::new()
-        .route("/metrics", get(page))
-        .route("/healthz", get(healthz))
-        .with_state(Shared { handle, refresh, health });
+    let app = Router::new().route("/metrics", get(page)).route("/healthz", get(healthz)).with_state(Shared { handle, refresh, health });
     Ok(tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, app).await {
             tracing::error!(%error, "the metrics endpoint stopped");

@@ -25,7 +25,7 @@ pub use task::*;
 use crate::{
     config,
     ledger::MailEvent,
-    outbox::{Job, Outcome},
+    outbox::{Dispatch, Job, Outcome},
 };
 
 /// Reads an event's raw mail from the store; `Ok(None)` where it isn't kept any more. May block.
@@ -72,6 +72,12 @@ impl Dispatcher {
             Ok(Err(error)) => Err(later(&format!("the mail to forward can't be read: {error}"))),
             Err(_) => Err(later("the mail to forward can't be read")),
         }
+    }
+}
+
+impl Dispatch for Dispatcher {
+    async fn dispatch(&self, job: &Job) -> Outcome {
+        Dispatcher::dispatch(self, job).await
     }
 }
 

@@ -52,9 +52,15 @@ pub struct EventFilter {
 #[serde(rename_all = "kebab-case")]
 pub enum OutboxRequest {
     /// Without the done ones unless `all`.
-    List { all: bool },
-    Retry { id: String },
-    Drop { id: String },
+    List {
+        all: bool,
+    },
+    Retry {
+        id: String,
+    },
+    Drop {
+        id: String,
+    },
 }
 
 /// One line of an answer. The last is `End` or `Error`: an answer without either was cut off.

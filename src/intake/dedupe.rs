@@ -90,7 +90,11 @@ mod tests {
         assert_ne!(first, key("c@example.com", "", MAIL));
         assert_ne!(first, key("b@example.com", "p@example.org", MAIL));
         let text = String::from_utf8_lossy(MAIL).into_owned();
-        for other in [text.replace("in the body", "in a body"), text.replace("Subject: x", "Subject: y"), text.replace("\r\n\r\nend", "\r\n\r\n\r\nend")] {
+        for other in [
+            text.replace("in the body", "in a body"),
+            text.replace("Subject: x", "Subject: y"),
+            text.replace("\r\n\r\nend", "\r\n\r\n\r\nend"),
+        ] {
             assert_ne!(first, key("b@example.com", "", other.as_bytes()), "{other:?}");
         }
     }

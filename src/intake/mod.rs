@@ -7,7 +7,6 @@ mod dedupe;
 mod gate;
 mod pool;
 
-
 use std::net::IpAddr;
 
 use bytes::Bytes;
