@@ -18,6 +18,7 @@
 mod error;
 mod expire;
 mod fold;
+mod jobs;
 mod keys;
 mod marker;
 mod open;
@@ -33,6 +34,7 @@ mod shared;
 mod writer;
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     path::Path,
     sync::{Arc, Mutex, mpsc},
@@ -46,6 +48,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use self::{
     error::{OpenError, StoreError},
+    jobs::StoreJobs,
     options::{Clock, Disk, KeyOf, Options, Platter},
     outbox::KEEP_DONE,
     query::{By, EventFilter, JobCounts, JobFilter, Which},
@@ -57,7 +60,7 @@ use self::{
 };
 use crate::{
     ledger::{Changes, Input, Known, Per, Rules},
-    outbox::{Job, JobId},
+    outbox::{Job, JobId, Want},
 };
 
 /// One input's fate.
@@ -151,7 +154,17 @@ impl Store {
         lease: SignedDuration,
         most: usize,
     ) -> impl Future<Output = Result<Vec<Job>, StoreError>> + Send + use<> {
-        self.ask(move |reply| Command::Claim { now, lease, most, reply })
+        self.claim_of(now, now.saturating_add(lease).unwrap_or(Timestamp::MAX), Want { max: most, each: usize::MAX, held: BTreeMap::new() })
+    }
+
+    /// The same until `until`, and of no lane more than there is room for.
+    pub fn claim_of(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        want: Want,
+    ) -> impl Future<Output = Result<Vec<Job>, StoreError>> + Send + use<> {
+        self.ask(move |reply| Command::Claim { now, until, want, reply })
     }
 
     /// `false`: there is no such job, or it is done.
