@@ -13,7 +13,7 @@ use bounced::{
     action::Task,
     ledger::{Comparator, Input, Per, Step},
     outbox::{Dispatch, Hooks, Job, JobId, Jobs, Limits, Outcome, Want, Worker, lane},
-    store::{JobCounts, Store, StoreJobs},
+    store::{JobCounts, Store},
 };
 use bytes::Bytes;
 use jiff::SignedDuration;
@@ -47,7 +47,7 @@ fn lanes(jobs: &[Job]) -> BTreeMap<String, usize> {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_of_a_lane_than_there_is_room_for() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::new());
-    let jobs = StoreJobs::new(filled(dir.path(), &clock, 50).await);
+    let jobs = filled(dir.path(), &clock, 50).await;
     let lease = clock.now() + SignedDuration::from_mins(5);
     let want = |max, slow: usize, fast: usize| Want {
         max,
@@ -55,16 +55,16 @@ async fn no_more_of_a_lane_than_there_is_room_for() {
         held: BTreeMap::from([("post slow.example".to_owned(), slow), ("post fast.example".to_owned(), fast)]),
     };
     let both = |slow, fast| BTreeMap::from([("post slow.example".to_owned(), slow), ("post fast.example".to_owned(), fast)]);
-    assert_eq!(lanes(&jobs.claim(clock.now(), lease, want(100, 2, 0)).await.unwrap()), both(4, 6));
+    assert_eq!(lanes(&Jobs::claim(&*jobs, clock.now(), lease, want(100, 2, 0)).await.unwrap()), both(4, 6));
     assert_eq!(
-        lanes(&jobs.claim(clock.now(), lease, want(100, 6, 1)).await.unwrap()),
+        lanes(&Jobs::claim(&*jobs, clock.now(), lease, want(100, 6, 1)).await.unwrap()),
         BTreeMap::from([("post fast.example".to_owned(), 5)])
     );
-    assert_eq!(jobs.claim(clock.now(), lease, want(100, 9, 6)).await.unwrap(), []);
-    assert_eq!(jobs.claim(clock.now(), lease, want(3, 0, 0)).await.unwrap().len(), 3);
-    assert_eq!(jobs.next_due(clock.now()).await.unwrap(), Some(lease), "what is due now and has no room wakes nobody");
+    assert_eq!(Jobs::claim(&*jobs, clock.now(), lease, want(100, 9, 6)).await.unwrap(), []);
+    assert_eq!(Jobs::claim(&*jobs, clock.now(), lease, want(3, 0, 0)).await.unwrap().len(), 3);
+    assert_eq!(Jobs::next_due(&*jobs, clock.now()).await.unwrap(), Some(lease), "what is due now and has no room wakes nobody");
     clock.go(SignedDuration::from_mins(6));
-    let again = jobs.claim(clock.now(), clock.now() + SignedDuration::from_mins(5), want(100, 6, 0)).await.unwrap();
+    let again = Jobs::claim(&*jobs, clock.now(), clock.now() + SignedDuration::from_mins(5), want(100, 6, 0)).await.unwrap();
     assert_eq!(lanes(&again), BTreeMap::from([("post fast.example".to_owned(), 6)]), "leases that are over heed the room too");
 }
 
@@ -92,7 +92,7 @@ async fn work(store: &Arc<Store>, clock: &Clock, hangs: bool, count: usize) -> V
     let hooks =
         Hooks { clock: Arc::new(move || clock.now()), random: Arc::new(|| 1), on_dead: Arc::new(move |_| *died.lock().unwrap() += 1) };
     let limits = Limits { drain: Duration::from_millis(200), ..Limits::default() };
-    let worker = Worker::new(Arc::new(StoreJobs::new(Arc::clone(store))), Arc::new(Target { told, hangs }), hooks, limits);
+    let worker = Worker::new(Arc::clone(store), Arc::new(Target { told, hangs }), hooks, limits);
     let (stop, stopped) = oneshot::channel::<()>();
     let worker = tokio::spawn(worker.run(async move { drop(stopped.await) }));
     let mut ids = Vec::new();

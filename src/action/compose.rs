@@ -91,10 +91,8 @@ impl Draft<'_> {
             builder = builder.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned()));
         }
         let text = SinglePart::plain(self.text.clone());
-        let body = match &self.html {
-            Some(html) => Some(MultiPart::alternative().singlepart(text.clone()).singlepart(SinglePart::html(html.clone()))),
-            None => None,
-        };
+        let alternative = |html: &String| MultiPart::alternative().singlepart(text.clone()).singlepart(SinglePart::html(html.clone()));
+        let body = self.html.as_ref().map(alternative);
         let message = match (body, self.attached) {
             (None, None) => builder.singlepart(text),
             (Some(body), None) => builder.multipart(body),

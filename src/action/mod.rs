@@ -9,6 +9,7 @@ mod context;
 mod mail;
 mod post;
 pub mod render;
+mod row;
 mod task;
 pub mod transport;
 mod url;
@@ -20,6 +21,7 @@ pub use compose::check_mailboxes;
 pub use context::{Context, NAMES, rfc3339, sample_facts};
 pub use mail::{OwnSender, Postman};
 pub use post::{Now, Poster, system_now};
+pub use row::{EventRow, event_row};
 pub use task::*;
 
 use crate::{

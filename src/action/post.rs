@@ -18,14 +18,11 @@ use reqwest::{
 };
 
 use super::{
-    Context, PostBody, PostTask, clean,
+    Context, PostBody, PostTask, clean, event_row,
     render::{self, Kind},
     webhook::Secrets,
 };
-use crate::{
-    control::rows::event_row,
-    outbox::{Job, Outcome},
-};
+use crate::outbox::{Job, Outcome};
 
 /// From the connect to the end of the answer.
 pub const DEADLINE: Duration = Duration::from_secs(30);

@@ -34,7 +34,7 @@ pub type Reply = Result<Vec<u64>, Failure>;
 
 /// Takes mails, whoever brings them.
 pub struct Intake {
-    store: Store,
+    store: Arc<Store>,
     policy: ArcSwap<Policy>,
     pool: Pool,
     room: AtomicBool,
@@ -44,7 +44,7 @@ pub struct Intake {
 }
 
 impl Intake {
-    pub fn new(store: Store, policy: Policy, clock: Clock, notice: Notice) -> Intake {
+    pub fn new(store: Arc<Store>, policy: Policy, clock: Clock, notice: Notice) -> Intake {
         Intake {
             store,
             policy: ArcSwap::from_pointee(policy),

@@ -48,7 +48,6 @@ use tokio::sync::{oneshot, watch};
 
 pub use self::{
     error::{OpenError, StoreError},
-    jobs::StoreJobs,
     options::{Clock, Disk, KeyOf, Options, Platter},
     outbox::KEEP_DONE,
     query::{By, EventFilter, JobCounts, JobFilter, Which},
@@ -111,6 +110,8 @@ pub struct Store {
     shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    /// Up to which change of the jobs the outbox's worker has heard.
+    heard: tokio::sync::Mutex<watch::Receiver<u64>>,
 }
 
 impl Store {
@@ -120,7 +121,8 @@ impl Store {
         let (commands, inbox) = mpsc::channel();
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || writer.run(&inbox));
         let thread = thread.map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
-        Ok(Store { shared, commands, writer: Mutex::new(Some(thread)) })
+        let heard = tokio::sync::Mutex::new(shared.jobs_changed.subscribe());
+        Ok(Store { shared, commands, writer: Mutex::new(Some(thread)), heard })
     }
 
     /// From the next batch on.

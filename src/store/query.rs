@@ -54,6 +54,8 @@ pub struct EventFilter {
     /// Of a person those that their record still remembers are found: the last 256 counted and the last 256 apart.
     pub person: Option<PersonKey>,
     pub since: Option<Timestamp>,
+    /// Only events with a smaller id, to go on where the last call ended.
+    pub below: Option<u64>,
     /// The most to give; 0 is all.
     pub limit: usize,
 }
@@ -213,14 +215,14 @@ impl Store {
             found.len() < limit
         };
         if let Some(person) = filter.person {
-            for id in self.events_of(person)? {
+            for id in self.events_of(person)?.into_iter().filter(|id| filter.below.is_none_or(|below| *id < below)) {
                 if self.event(id)?.is_some_and(|event| !take(event)) {
                     break;
                 }
             }
             return Ok(found);
         }
-        let mut below = u64::MAX;
+        let mut below = filter.below.unwrap_or(u64::MAX);
         'all: while let Some((first, events)) = self.events_below(below)? {
             for event in events {
                 if !take(event) {

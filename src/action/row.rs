@@ -1,9 +1,10 @@
-//! The rows that commands print with `--json`, and that a post without a body of its own sends. Pure.
+//! The event's row: what `bounced events --json` prints and a post without a body of its own sends. Pure.
 
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{action::rfc3339, ledger::MailEvent};
+use super::rfc3339;
+use crate::ledger::MailEvent;
 
 /// `events --json`. The names are fixed; absent facts are null.
 #[derive(Debug, Clone, PartialEq, Serialize)]
