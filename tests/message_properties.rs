@@ -1,8 +1,16 @@
 //! Strangers' bytes: never a panic, always a bounded report, and nothing in the returned original decides anything.
 
-use std::{fs, path::Path, sync::OnceLock, thread};
+use std::{
+    fs, panic,
+    path::Path,
+    sync::{
+        Once, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
 
-use bounced::message::{Original, Report, read};
+use bounced::message::{Original, Report};
 use proptest::prelude::*;
 
 fn fixtures() -> &'static [Vec<u8>] {
@@ -22,6 +30,25 @@ fn fixture(name: &str) -> String {
 fn is_fact(text: &str) {
     assert!(text.len() <= 4096, "{} octets", text.len());
     assert!(!text.chars().any(char::is_control), "{text:?}");
+}
+
+/// Reads a mail and sees to it that no panic was caught on the way: `read` would hide it.
+fn read(raw: &[u8]) -> Report {
+    static HOOK: Once = Once::new();
+    static PANICS: AtomicUsize = AtomicUsize::new(0);
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            // Failed assertions of the tests themselves are told as ever.
+            if !info.location().is_some_and(|place| place.file().starts_with("tests")) {
+                PANICS.fetch_add(1, Ordering::SeqCst);
+            }
+            before(info);
+        }));
+    });
+    let report = bounced::message::read(raw);
+    assert_eq!(PANICS.load(Ordering::SeqCst), 0, "something panicked while a mail was read");
+    report
 }
 
 fn is_bounded(report: &Report) {

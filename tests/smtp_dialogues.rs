@@ -21,7 +21,13 @@
 
 mod smtp_support;
 
-use std::{collections::VecDeque, fmt::Write as _, fs, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt::Write as _,
+    fs,
+    sync::atomic::Ordering,
+    time::Duration,
+};
 
 use bounced::{
     intake::Failure,
@@ -38,6 +44,7 @@ struct Replay {
     read: usize,
     replies: VecDeque<String>,
     partial: String,
+    regexes: HashMap<String, Regex>,
     paused: Duration,
     closed: bool,
     secure_next: bool,
@@ -52,6 +59,7 @@ impl Replay {
             read,
             replies: VecDeque::new(),
             partial: String::new(),
+            regexes: HashMap::new(),
             paused: Duration::ZERO,
             closed: false,
             secure_next: false,
@@ -128,7 +136,8 @@ impl Replay {
 
     fn matches(&mut self, regex: &str) {
         let line = self.replies.pop_front().unwrap_or_default();
-        assert!(Regex::new(regex).unwrap().is_match(&line), "{line:?} is not {regex}");
+        let compiled = self.regexes.entry(regex.to_owned()).or_insert_with(|| Regex::new(regex).unwrap());
+        assert!(compiled.is_match(&line), "{line:?} is not {regex}");
     }
 
     fn taken(&self) -> String {

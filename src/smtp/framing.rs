@@ -146,11 +146,10 @@ impl Framer {
     }
 
     pub fn take_content(&mut self) -> Result<Vec<u8>, Spoilt> {
-        let content = std::mem::replace(&mut self.content, Content::new(0));
-        match content.spoilt {
-            Some(why) => Err(why),
-            None => Ok(content.bytes),
-        }
+        let mut content = std::mem::replace(&mut self.content, Content::new(0));
+        // Who keeps the mail shall not keep what was granted beyond it.
+        content.bytes.shrink_to_fit();
+        content.spoilt.map_or(Ok(content.bytes), Err)
     }
 
     pub fn drop_content(&mut self) {

@@ -18,7 +18,7 @@ use super::{
     person_row,
     rows::{AddressRow, EventRecord, JobBody, Position, State, decode, encode, time},
     scopes::Scopes,
-    segments::{EVENT, JOB, RAW, Stream},
+    segments::{COMMIT, EVENT, JOB, RAW, Stream},
 };
 use crate::{
     ledger::{Changes, Event, Input, Known, MailInput, Per, Person, RawRef, Standing, domain_of},
@@ -42,6 +42,8 @@ pub struct Fold<'a> {
     pub rules: Arc<dyn Judge>,
     pub own_key: Option<KeyOf>,
     pub epoch: u32,
+    /// Whether this batch has put anything into the events.
+    appended: bool,
     scopes: Scopes,
     persons: HashMap<PersonKey, Option<Person>>,
     persons_changed: BTreeSet<PersonKey>,
@@ -72,6 +74,7 @@ impl<'a> Fold<'a> {
             rules,
             own_key,
             epoch,
+            appended: false,
             scopes: Scopes::new(names),
             persons: HashMap::new(),
             persons_changed: BTreeSet::new(),
@@ -233,6 +236,10 @@ impl<'a> Fold<'a> {
     }
 
     fn append(&mut self, kind: u8, bytes: &[u8]) -> Result<RawRef, StoreError> {
+        if !self.appended {
+            self.appended = true;
+            self.events.append(COMMIT, &[], self.state.last_at).map_err(StoreError::read)?;
+        }
         self.events.append(kind, &[bytes], self.state.last_at).map_err(|error: io::Error| StoreError::read(error))
     }
 

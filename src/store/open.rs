@@ -57,6 +57,7 @@ pub fn open(dir: &Path, options: Options) -> Result<(Writer, Arc<Shared>), OpenE
     };
     let (identity, state) = read(&db)?;
     check(dir, marker, &identity, &state)?;
+    check_segments(&folders.0, &state)?;
 
     let platter = Arc::clone(&options.platter);
     let events = Stream::open(folders.0.clone(), state.events, (options.segment_bytes, EVENTS_ROLL), Arc::clone(&platter))?;
@@ -193,6 +194,16 @@ fn check(dir: &Path, marker: Option<Marker>, identity: &Identity, state: &State)
         return Err(OpenError::Behind { found: state.next_event.saturating_sub(1), recorded: marker.next_event.saturating_sub(1) });
     }
     Ok(())
+}
+
+/// Beyond the last durable commit lies at most one that was being made. Where a second follows it, the first was acknowledged, and sled
+/// lost it.
+fn check_segments(events: &Folder, state: &State) -> Result<(), OpenError> {
+    let found = state.next_event.saturating_sub(1);
+    match events.beyond(state.events).map_err(damaged)? {
+        (0 | 1, _) => Ok(()),
+        (_, last) => Err(OpenError::Behind { found, recorded: last.unwrap_or(found) }),
+    }
 }
 
 /// Jobs that ran when the process ended are due at once.

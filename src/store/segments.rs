@@ -12,13 +12,18 @@ use std::{
     sync::Arc,
 };
 
-use super::{OpenError, Platter, StoreError, rows::Tail};
-use crate::ledger::RawRef;
+use super::{
+    OpenError, Platter, StoreError,
+    rows::{EventRecord, Tail},
+};
+use crate::ledger::{Event, RawRef};
 
 /// What a record holds. The octet is part of the stored form.
 pub const EVENT: u8 = 1;
 pub const JOB: u8 = 2;
 pub const RAW: u8 = 3;
+/// Stands before what one commit appends to the events.
+pub const COMMIT: u8 = 4;
 
 /// Length, CRC, kind.
 const HEAD: usize = 9;
@@ -95,6 +100,26 @@ impl Folder {
             _ => return Err(StoreError::damaged(format!("a record at {} of {}", at.offset, self.segment(at.segment).display()))),
         }
         Ok(Some(bytes.split_off(HEAD)))
+    }
+
+    /// How many commits lie beyond `tail`, and the last event among them; what is torn is passed over.
+    pub fn beyond(&self, tail: Tail) -> Result<(usize, Option<u64>), StoreError> {
+        let (mut commits, mut last) = (0, None);
+        for number in self.segments().map_err(StoreError::read)?.into_iter().filter(|number| *number >= tail.segment) {
+            let from = if number == tail.segment { tail.length } else { 0 };
+            let bytes = match self.length(number)? {
+                Some(length) if length > from => self.read(number, from, Some(length))?.unwrap_or_default(),
+                _ => continue,
+            };
+            for record in Records::new(&bytes, from).map_while(Result::ok) {
+                commits += usize::from(record.kind == COMMIT);
+                if record.kind == EVENT {
+                    let Event::MailV1(event) = EventRecord::from_bytes(record.payload)?.event;
+                    last = last.max(Some(event.id));
+                }
+            }
+        }
+        Ok((commits, last))
     }
 
     /// Removes a segment; one that is gone is fine.

@@ -77,7 +77,9 @@ async fn show(folder: &Path) -> Result<(), Failed> {
     out.line(&format!("   {:<32} known, not counted again", format!("{title}, resent")))?;
     out.flush()?;
     let mail = wait_for_mail(&folder.join("mail")).await?;
-    tokio::task::spawn_blocking(move || report(out, &socket, recipient, &mail)).await.map_err(|error| Failed::Because(error.to_string()))??;
+    tokio::task::spawn_blocking(move || report(out, &socket, recipient, &mail))
+        .await
+        .map_err(|error| Failed::Because(error.to_string()))??;
     daemon.stop().await.map_err(Failed::Because)
 }
 

@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 
 pub use daemon::Daemon;
 pub use logging::{LogFormat, start as start_log};
-pub use watch::alerts_of;
+pub use watch::free_bytes;
 
 use super::ask::{self, Failed};
 use crate::{config::Config, monitor};

@@ -2,7 +2,10 @@
 
 use std::{path::Path, sync::Arc};
 
-use super::{Daemon, daemon::{dispatcher, text}};
+use super::{
+    Daemon,
+    daemon::{dispatcher, text},
+};
 use crate::{config::Config, intake::Policy, smtp::Settings};
 
 pub async fn reload(daemon: &mut Daemon, path: &Path) -> Result<(), String> {
@@ -10,10 +13,7 @@ pub async fn reload(daemon: &mut Daemon, path: &Path) -> Result<(), String> {
     let load = move || Config::load(&path).map_err(text)?.with_person_key().map_err(text);
     let config = tokio::task::spawn_blocking(load).await.map_err(text)??;
     let old = daemon.config.load_full();
-    for (key, same) in [
-        ("data_dir", old.data_dir == config.data_dir),
-        ("control_socket", old.control_socket == config.control_socket),
-    ] {
+    for (key, same) in [("data_dir", old.data_dir == config.data_dir), ("control_socket", old.control_socket == config.control_socket)] {
         if !same {
             return Err(format!("{key} can't be changed while the daemon runs; restart it"));
         }
