@@ -37,8 +37,8 @@ const STOP: Duration = Duration::from_secs(8);
 pub(super) struct Current(pub Arc<ArcSwap<Dispatcher>>);
 
 impl Dispatch for Current {
-    async fn dispatch(&self, job: Job) -> Outcome {
-        self.0.load_full().dispatch(&job).await
+    async fn dispatch(&self, job: &Job) -> Outcome {
+        self.0.load_full().dispatch(job).await
     }
 }
 
