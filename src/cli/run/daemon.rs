@@ -16,14 +16,13 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::watch::{Watch, alert_test};
+use super::watch::Watch;
 use crate::{
-    action::{Dispatcher, RawLoader},
+    action::{Dispatcher, OwnSender, RawLoader},
     config::Config,
     control::{self, Source},
     intake::{Intake, Policy},
     ledger::MailEvent,
-    monitor,
     outbox::{self, Dispatch, Job, Outcome, Worker},
     smtp::{Server, Settings},
     store::{Options, Store, StoreError},
@@ -71,7 +70,7 @@ impl Daemon {
         let dispatcher = Current(Arc::new(ArcSwap::from_pointee(dispatcher(&config, &store)?)));
         let shared = Arc::new(ArcSwap::from_pointee(config));
         let config = shared.load_full();
-        let watch = Watch::start(&shared, &store)?;
+        let watch = Watch::start(&shared, &store);
         let policy = Policy::of(&config, config.verp.codec.clone());
         let intake = Arc::new(Intake::new(store.clone(), policy, Arc::new(Timestamp::now), watch.notice()));
         watch.mind_room(&intake);
@@ -121,6 +120,11 @@ impl Daemon {
     /// Everything that is wrong with it, a line each.
     pub async fn reload(&mut self, path: &Path) -> Result<(), String> {
         super::reload::reload(self, path).await
+    }
+
+    /// The operator hears by mail that the store failed, before the daemon ends of it.
+    pub async fn store_failed(&self, why: &str) {
+        self.watch.store_failed(why).await;
     }
 
     /// The operator hears of a refused reload by mail.
@@ -179,19 +183,23 @@ fn open(config: &Config) -> Result<Store, String> {
     Ok(store)
 }
 
-/// What carries jobs out under one configuration.
-pub(super) fn dispatcher(config: &Config, store: &Arc<Store>) -> Result<Dispatcher, String> {
+/// The envelope sender of our own mail, by the id of the job or alert.
+pub(super) fn own_sender(config: &Config) -> OwnSender {
     let codec = config.verp.codec.clone();
-    let own_sender = Arc::new(move |job: &str| {
+    Arc::new(move |job: &str| {
         let today = Timestamp::now().as_second().div_euclid(86_400);
         codec.encode_own(job, i32::try_from(today).unwrap_or(i32::MAX))
-    });
+    })
+}
+
+/// What carries jobs out under one configuration.
+pub(super) fn dispatcher(config: &Config, store: &Arc<Store>) -> Result<Dispatcher, String> {
     let store = store.clone();
     let raw: RawLoader = Arc::new(move |event: &MailEvent| match event.raw {
         Some(at) => store.raw(at).map(|raw| raw.map(|raw| raw.to_vec())).map_err(text),
         None => Ok(None),
     });
-    Dispatcher::new(config.mail.as_ref(), &config.hostname, own_sender, raw)
+    Dispatcher::new(config.mail.as_ref(), &config.hostname, own_sender(config), raw)
 }
 
 fn source(config: &Config, store: &Arc<Store>, watch: &Watch) -> Source {
@@ -199,7 +207,7 @@ fn source(config: &Config, store: &Arc<Store>, watch: &Watch) -> Source {
     Source {
         store: store.clone(),
         key: Arc::new(move |address| codec.key_of_address(address)),
-        alert_test: alert_test(watch),
+        alert_test: watch.alert_test(),
         runtime: tokio::runtime::Handle::current(),
     }
 }
