@@ -130,3 +130,15 @@ async fn a_host_that_hangs_holds_up_itself_only_and_its_jobs_come_again() {
     ids.dedup();
     assert_eq!(ids.len(), 2 * PERSONS, "each exactly once");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_heard_though_nobody_listened_as_it_came() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::new());
+    let store = filled(dir.path(), &clock, 1).await;
+    Jobs::changed(&*store).await;
+    record(&store, mail("later@example.org", "1")).await;
+    // Would wait for ever if a call heard only of what comes after it.
+    Jobs::changed(&*store).await;
+    let none = tokio::time::timeout(Duration::from_millis(50), Jobs::changed(&*store)).await;
+    assert!(none.is_err(), "and once only");
+}
