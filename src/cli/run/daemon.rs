@@ -23,7 +23,7 @@ use crate::{
     control::{self, Source},
     intake::{Intake, Policy},
     ledger::MailEvent,
-    outbox::{self, Dispatch, Job, Outcome, Worker},
+    outbox::{self, Worker},
     smtp::{Server, Settings},
     store::{Options, Store, StoreError},
 };
@@ -31,23 +31,14 @@ use crate::{
 /// What is in hand at a stop has so long to end; the daemon is gone within 10 s.
 const STOP: Duration = Duration::from_secs(8);
 
-/// Jobs are carried out under the newest configuration, whichever made them.
-#[derive(Clone)]
-pub(super) struct Current(pub Arc<ArcSwap<Dispatcher>>);
-
-impl Dispatch for Current {
-    async fn dispatch(&self, job: &Job) -> Outcome {
-        self.0.load_full().dispatch(job).await
-    }
-}
-
 /// Everything that runs.
 pub struct Daemon {
     pub(super) config: Arc<ArcSwap<Config>>,
     pub(super) store: Arc<Store>,
     pub(super) intake: Arc<Intake>,
     pub(super) server: Server<Intake>,
-    pub(super) dispatcher: Current,
+    /// Jobs are carried out under the newest configuration, whichever made them.
+    pub(super) dispatcher: Arc<ArcSwap<Dispatcher>>,
     pub(super) watch: Watch,
     failure: watch::Receiver<Option<StoreError>>,
     outbox: JoinHandle<()>,
@@ -67,7 +58,7 @@ impl Daemon {
         let config = config.with_person_key().map_err(text)?;
         let settings = Settings::read(&config).map_err(text)?;
         let store = Arc::new(open(&config)?);
-        let dispatcher = Current(Arc::new(ArcSwap::from_pointee(dispatcher(&config, &store)?)));
+        let dispatcher = Arc::new(ArcSwap::from_pointee(dispatcher(&config, &store)?));
         let shared = Arc::new(ArcSwap::from_pointee(config));
         let config = shared.load_full();
         let watch = Watch::start(&shared, &store);
@@ -94,10 +85,6 @@ impl Daemon {
     /// Where SMTP listens.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.server.addresses()
-    }
-
-    pub fn store(&self) -> &Arc<Store> {
-        &self.store
     }
 
     /// Returns when the store has failed, with the reason.
@@ -212,14 +199,14 @@ fn source(config: &Config, store: &Arc<Store>, watch: &Watch) -> Source {
     }
 }
 
-fn spawn_outbox(store: &Arc<Store>, dispatcher: &Current, watch: &Watch) -> (JoinHandle<()>, oneshot::Sender<()>) {
+fn spawn_outbox(store: &Arc<Store>, dispatcher: &Arc<ArcSwap<Dispatcher>>, watch: &Watch) -> (JoinHandle<()>, oneshot::Sender<()>) {
     let hooks = outbox::Hooks {
         clock: Arc::new(Timestamp::now),
         // Jitter only: without randomness retries still happen, all at their middle.
         random: Arc::new(|| getrandom::u64().unwrap_or(u64::MAX / 2)),
         on_dead: watch.on_dead(),
     };
-    let worker = Worker::new(store.clone(), Arc::new(dispatcher.clone()), hooks, outbox::Limits::default());
+    let worker = Worker::new(store.clone(), dispatcher.clone(), hooks, outbox::Limits::default());
     let (stop, stopped) = oneshot::channel::<()>();
     let task = tokio::spawn(worker.run(async move {
         // The daemon dropped its end: it stops, too.
