@@ -12,6 +12,7 @@ use std::{
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::run::alerts_of;
 use crate::{
     config::{Config, Errors},
     control::{self, AskError, Request, Source},
@@ -70,8 +71,8 @@ pub fn ask(config: &Path, request: &Request, row: &mut dyn FnMut(Value) -> io::R
 
 fn alone(config: Config, request: &Request, row: &mut dyn FnMut(Value) -> io::Result<()>) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    if false {
-        let sent = String::new();
+    if *request == Request::AlertTest {
+        let sent = runtime.block_on(alerts_of(&config).test()).map_err(Failed::Because)?;
         return Ok(row(serde_json::json!({ "sent": sent }))?);
     }
     owned(&config.data_dir)?;

@@ -45,7 +45,7 @@ where
     F: Fn(Job, usize) -> W + Send + Sync + 'static,
     W: Future<Output = Outcome> + Send,
 {
-    async fn dispatch(&self, job: Job) -> Outcome {
+    async fn dispatch(&self, job: &Job) -> Outcome {
         let before = self.ids().iter().filter(|id| **id == job.id).count();
         self.attempts.lock().unwrap().push((job.id, (self.clock)()));
         let lane = lane(&job.task);
@@ -57,7 +57,7 @@ where
             let peak = most.entry(key.into()).or_default();
             *peak = (*peak).max(*now);
         }
-        let outcome = (self.act)(job, before).await;
+        let outcome = (self.act)(job.clone(), before).await;
         for key in [lane.as_str(), "all"] {
             *self.running.lock().unwrap().get_mut(key).unwrap() -= 1;
         }

@@ -9,7 +9,7 @@ impl Jobs for Store {
     type Error = StoreError;
 
     async fn claim(&self, now: Timestamp, lease: Timestamp, want: Want) -> Result<Vec<Job>, StoreError> {
-        Store::claim(self, now, lease.duration_since(now), want.max).await
+        self.claim_of(now, lease, want).await
     }
 
     async fn finish(&self, id: JobId, ended: Ended) -> Result<(), StoreError> {
@@ -18,15 +18,17 @@ impl Jobs for Store {
             Ended::Waiting { next, error } => Decided::Later { at: next, error },
             Ended::Dead { error, .. } => Decided::Dead { error },
         };
-        Store::finish(self, id, decided).await.map(|_| ())
+        Store::finish(self, id, decided).await.map(drop)
     }
 
-    async fn next_due(&self, _after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        Store::next_due(self)
+    async fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.next_due_after(after)
     }
 
     async fn changed(&self) {
-        let mut changed = self.jobs_changed();
-        let _ = changed.changed().await;
+        // What changed between two calls is heard by the second: the receiver stays.
+        if self.heard.lock().await.changed().await.is_err() {
+            std::future::pending().await
+        }
     }
 }

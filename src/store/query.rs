@@ -287,10 +287,13 @@ impl Store {
         let mut ids = Vec::new();
         for state in [JobState::Running, JobState::Waiting, JobState::Dead, JobState::Done] {
             if filter.state.is_none_or(|wanted| wanted == state) {
+                let mut found = Vec::new();
                 self.scan(&[keys::DUE, keys::state_octet(state)], |key, _| {
-                    ids.extend(keys::of_due(key).map(|(_, id)| id));
+                    found.extend(keys::of_due(key));
                     Ok(())
                 })?;
+                found.sort_unstable();
+                ids.extend(found.into_iter().map(|(_, id)| id));
             }
         }
         let jobs = ids.into_iter().filter_map(|id| self.job(id).transpose());
@@ -304,14 +307,22 @@ impl Store {
 
     /// When the next waiting job is due or the next lease ends.
     pub fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.next_due_after(Timestamp::MIN)
+    }
+
+    /// The earliest such time after `time`.
+    pub fn next_due_after(&self, time: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let _gate = self.shared.read()?;
-        let mut due = None;
-        for state in [JobState::Waiting, JobState::Running] {
-            let (first, last) = keys::due_until(state, Timestamp::MAX);
-            if let Some(row) = self.shared.db.range(first..last).next() {
-                let at = keys::of_due(&row?.0).map(|(at, _)| at);
-                due = due.into_iter().chain(at).min();
-            }
+        let first = |(first, last): (Vec<u8>, Vec<u8>)| self.shared.db.range(first..last).next().transpose();
+        let at = |row: Option<(sled::IVec, sled::IVec)>| row.and_then(|(key, _)| keys::of_due(&key)).map(|(at, _)| at);
+        let mut due = at(first(keys::due_after(JobState::Running, keys::NO_LANE, time))?);
+        let mut from = Some(keys::NO_LANE);
+        while let Some(start) = from {
+            let Some((key, _)) = first(keys::waiting_from(start))? else { break };
+            let Some(lane) = keys::lane_of_due(&key) else { break };
+            let next = at(first(keys::due_after(JobState::Waiting, lane, time))?);
+            due = due.into_iter().chain(next).min();
+            from = lane.checked_add(1);
         }
         Ok(due)
     }

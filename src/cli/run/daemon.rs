@@ -16,15 +16,14 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::watch::{Watch, alert_test};
+use super::watch::Watch;
 use crate::{
-    action::{Dispatcher, RawLoader},
+    action::{Dispatcher, OwnSender, RawLoader},
     config::Config,
     control::{self, Source},
     intake::{Intake, Policy},
     ledger::MailEvent,
-    monitor,
-    outbox::{self, Dispatch, Job, Outcome, Worker},
+    outbox::{self, Worker},
     smtp::{Server, Settings},
     store::{Options, Store, StoreError},
 };
@@ -32,23 +31,14 @@ use crate::{
 /// What is in hand at a stop has so long to end; the daemon is gone within 10 s.
 const STOP: Duration = Duration::from_secs(8);
 
-/// Jobs are carried out under the newest configuration, whichever made them.
-#[derive(Clone)]
-pub(super) struct Current(pub Arc<ArcSwap<Dispatcher>>);
-
-impl Dispatch for Current {
-    async fn dispatch(&self, job: Job) -> Outcome {
-        self.0.load_full().dispatch(&job).await
-    }
-}
-
 /// Everything that runs.
 pub struct Daemon {
     pub(super) config: Arc<ArcSwap<Config>>,
     pub(super) store: Arc<Store>,
     pub(super) intake: Arc<Intake>,
     pub(super) server: Server<Intake>,
-    pub(super) dispatcher: Current,
+    /// Jobs are carried out under the newest configuration, whichever made them.
+    pub(super) dispatcher: Arc<ArcSwap<Dispatcher>>,
     pub(super) watch: Watch,
     failure: watch::Receiver<Option<StoreError>>,
     outbox: JoinHandle<()>,
@@ -68,10 +58,10 @@ impl Daemon {
         let config = config.with_person_key().map_err(text)?;
         let settings = Settings::read(&config).map_err(text)?;
         let store = Arc::new(open(&config)?);
-        let dispatcher = Current(Arc::new(ArcSwap::from_pointee(dispatcher(&config, &store)?)));
+        let dispatcher = Arc::new(ArcSwap::from_pointee(dispatcher(&config, &store)?));
         let shared = Arc::new(ArcSwap::from_pointee(config));
         let config = shared.load_full();
-        let watch = Watch::start(&shared, &store)?;
+        let watch = Watch::start(&shared, &store);
         let policy = Policy::of(&config, config.verp.codec.clone());
         let intake = Arc::new(Intake::new(store.clone(), policy, Arc::new(Timestamp::now), watch.notice()));
         watch.mind_room(&intake);
@@ -97,10 +87,6 @@ impl Daemon {
         self.server.addresses()
     }
 
-    pub fn store(&self) -> &Arc<Store> {
-        &self.store
-    }
-
     /// Returns when the store has failed, with the reason.
     pub async fn failed(&mut self) -> String {
         match self.failure.wait_for(Option::is_some).await {
@@ -121,6 +107,11 @@ impl Daemon {
     /// Everything that is wrong with it, a line each.
     pub async fn reload(&mut self, path: &Path) -> Result<(), String> {
         super::reload::reload(self, path).await
+    }
+
+    /// The operator hears by mail that the store failed, before the daemon ends of it.
+    pub async fn store_failed(&self, why: &str) {
+        self.watch.store_failed(why).await;
     }
 
     /// The operator hears of a refused reload by mail.
@@ -179,19 +170,23 @@ fn open(config: &Config) -> Result<Store, String> {
     Ok(store)
 }
 
-/// What carries jobs out under one configuration.
-pub(super) fn dispatcher(config: &Config, store: &Arc<Store>) -> Result<Dispatcher, String> {
+/// The envelope sender of our own mail, by the id of the job or alert.
+pub(super) fn own_sender(config: &Config) -> OwnSender {
     let codec = config.verp.codec.clone();
-    let own_sender = Arc::new(move |job: &str| {
+    Arc::new(move |job: &str| {
         let today = Timestamp::now().as_second().div_euclid(86_400);
         codec.encode_own(job, i32::try_from(today).unwrap_or(i32::MAX))
-    });
+    })
+}
+
+/// What carries jobs out under one configuration.
+pub(super) fn dispatcher(config: &Config, store: &Arc<Store>) -> Result<Dispatcher, String> {
     let store = store.clone();
     let raw: RawLoader = Arc::new(move |event: &MailEvent| match event.raw {
         Some(at) => store.raw(at).map(|raw| raw.map(|raw| raw.to_vec())).map_err(text),
         None => Ok(None),
     });
-    Dispatcher::new(config.mail.as_ref(), &config.hostname, own_sender, raw)
+    Dispatcher::new(config.mail.as_ref(), &config.hostname, own_sender(config), raw)
 }
 
 fn source(config: &Config, store: &Arc<Store>, watch: &Watch) -> Source {
@@ -199,19 +194,19 @@ fn source(config: &Config, store: &Arc<Store>, watch: &Watch) -> Source {
     Source {
         store: store.clone(),
         key: Arc::new(move |address| codec.key_of_address(address)),
-        alert_test: alert_test(watch),
+        alert_test: watch.alert_test(),
         runtime: tokio::runtime::Handle::current(),
     }
 }
 
-fn spawn_outbox(store: &Arc<Store>, dispatcher: &Current, watch: &Watch) -> (JoinHandle<()>, oneshot::Sender<()>) {
+fn spawn_outbox(store: &Arc<Store>, dispatcher: &Arc<ArcSwap<Dispatcher>>, watch: &Watch) -> (JoinHandle<()>, oneshot::Sender<()>) {
     let hooks = outbox::Hooks {
         clock: Arc::new(Timestamp::now),
         // Jitter only: without randomness retries still happen, all at their middle.
         random: Arc::new(|| getrandom::u64().unwrap_or(u64::MAX / 2)),
         on_dead: watch.on_dead(),
     };
-    let worker = Worker::new(store.clone(), Arc::new(dispatcher.clone()), hooks, outbox::Limits::default());
+    let worker = Worker::new(store.clone(), dispatcher.clone(), hooks, outbox::Limits::default());
     let (stop, stopped) = oneshot::channel::<()>();
     let task = tokio::spawn(worker.run(async move {
         // The daemon dropped its end: it stops, too.

@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 
 pub use daemon::Daemon;
 pub use logging::{LogFormat, start as start_log};
-pub use watch::free_bytes;
+pub use watch::alerts_of;
 
 use super::ask::{self, Failed};
 use crate::{config::Config, monitor};
@@ -82,6 +82,7 @@ async fn serve(path: &Path, daemon: &mut Daemon, signals: &mut Signals) -> Resul
             _ = signals.interrupt.recv() => return Ok(()),
             why = daemon.failed() => {
                 error!(%why, "the store failed; stopping, so that the daemon is started again");
+                daemon.store_failed(&why).await;
                 return Err(Failed::Because(why));
             }
         }

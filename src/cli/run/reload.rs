@@ -25,7 +25,7 @@ pub async fn reload(daemon: &mut Daemon, path: &Path) -> Result<(), String> {
     daemon.store.set_rules(config.rules.clone());
     daemon.store.set_keep(config.keep.events, config.keep.raw);
     daemon.intake.set_policy(Policy::of(&config, config.verp.codec.clone()));
-    daemon.dispatcher.0.store(Arc::new(dispatcher));
+    daemon.dispatcher.store(Arc::new(dispatcher));
     daemon.server.apply(prepared);
     daemon.config.store(Arc::new(config));
     daemon.watch.reload();
