@@ -114,8 +114,10 @@ fn systemd_is_told() {
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut daemon = setup.asleep();
-    daemon.env = vec![("NOTIFY_SOCKET".into(), path.display().to_string()), ("WATCHDOG_USEC".into(), "2000000".into())];
-    daemon.start();
+    let mut command = Command::new("sh");
+    command.args(["-c", "WATCHDOG_USEC=2000000 WATCHDOG_PID=$$ exec \"$@\"", "sh"]).env("NOTIFY_SOCKET", &path);
+    command.arg(&daemon.binary).arg("--config").arg(daemon.setup.config_path()).arg("run");
+    daemon.adopt(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let heard = |word: &str| {
         await_some(word, || {
             let mut buffer = [0; 4096];
