@@ -221,7 +221,6 @@ to_bounced:
   driver = smtp
   allow_localhost
   {tls}
-  tls_try_verify_hosts =
 remote:
   driver = smtp
   allow_localhost
