@@ -116,7 +116,7 @@ impl Alerts {
         self.setup.load_full().test((self.now)()).await
     }
 
-    /// Starts watching, once; ends when it is aborted. `state` is the file that remembers what was told.
+    /// Starts watching, once; ends when it is aborted or no handle is left. `state` is the file that remembers what was told.
     pub fn watch(&self, watched: Arc<dyn Watched>, state: PathBuf, pace: Pace) -> JoinHandle<()> {
         let heard = self.heard.lock().ok().and_then(|mut heard| heard.take());
         let (setup, now) = (self.setup.clone(), self.now.clone());
@@ -180,6 +180,8 @@ impl Watch {
                 }
             };
             tokio::select! {
+                // What was raised before a mail is made goes into it.
+                biased;
                 told = heard.recv() => match told {
                     Some(Told::Trouble(trouble)) => {
                         self.gather(trouble);
