@@ -23,6 +23,7 @@ pub mod message;
 pub mod monitor;
 pub mod outbox;
 pub mod smtp;
+pub mod stamp;
 pub mod store;
 pub mod taxonomy;
 pub mod verp;

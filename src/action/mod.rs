@@ -27,7 +27,7 @@ pub use task::*;
 use crate::{
     config,
     ledger::MailEvent,
-    outbox::{Job, Outcome},
+    outbox::{Dispatch, Job, Outcome},
 };
 
 /// Reads an event's raw mail from the store; `Ok(None)` where it isn't kept any more. May block.
@@ -74,6 +74,12 @@ impl Dispatcher {
             Ok(Err(error)) => Err(later(&format!("the mail to forward can't be read: {error}"))),
             Err(_) => Err(later("the mail to forward can't be read")),
         }
+    }
+}
+
+impl Dispatch for Dispatcher {
+    async fn dispatch(&self, job: &Job) -> Outcome {
+        Dispatcher::dispatch(self, job).await
     }
 }
 

@@ -73,7 +73,10 @@ fn since(text: &str) -> Result<Timestamp, String> {
     if let Ok(day) = text.parse::<jiff::civil::Date>() {
         return day.to_zoned(jiff::tz::TimeZone::UTC).map(|zoned| zoned.timestamp()).map_err(|error| error.to_string());
     }
-    let span: Span = text.trim_end_matches(" ago").parse().map_err(|_| "give a time (2026-11-23T04:41:00Z), a day (2026-11-23) or how long ago (2 days)".to_owned())?;
+    let span: Span = text
+        .trim_end_matches(" ago")
+        .parse()
+        .map_err(|_| "give a time (2026-11-23T04:41:00Z), a day (2026-11-23) or how long ago (2 days)".to_owned())?;
     let back: SignedDuration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|error| error.to_string())?;
     Zoned::now().timestamp().checked_sub(back.abs()).map_err(|error| error.to_string())
 }

@@ -99,7 +99,9 @@ fn converse(stream: &UnixStream, source: &Source) -> io::Result<()> {
             Ok(()) => Line::End,
             Err(error) => Line::Error(error.to_string()),
         },
-        Ok(Versioned { v, .. }) => Line::Error(format!("the daemon speaks version {VERSION} of this protocol, the command version {v}; restart the daemon")),
+        Ok(Versioned { v, .. }) => {
+            Line::Error(format!("the daemon speaks version {VERSION} of this protocol, the command version {v}; restart the daemon"))
+        }
         Err(error) => Line::Error(format!("the daemon doesn't know this request ({error}); is it older than the command? restart it")),
     };
     send(&last)?;

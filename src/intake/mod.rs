@@ -6,12 +6,15 @@
 mod dedupe;
 mod gate;
 mod pool;
+mod resolve;
+mod take;
 
 use std::net::IpAddr;
 
 use bytes::Bytes;
 
 pub use gate::{Gate, Policy};
+pub use take::{Intake, Notice, Reply};
 
 use crate::verp::Decoded;
 

@@ -44,7 +44,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_stays_inside() {
         let pool = Pool::new();
-        assert!(pool.run(|| panic!("hostile")).await.map(|()| ()).is_err());
+        assert!(pool.run(|| -> () { panic!("hostile") }).await.is_err());
         assert_eq!(pool.run(|| 7).await.ok(), Some(7));
     }
 }

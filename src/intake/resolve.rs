@@ -129,9 +129,10 @@ impl Resolver<'_> {
     fn for_a_person(&self, telling: &Telling) -> bool {
         let header = &self.report.header;
         let automatic = header.auto_submitted.as_deref().is_some_and(|word| !word.trim().eq_ignore_ascii_case("no"))
-            || header.precedence.as_deref().is_some_and(|word| {
-                ["bulk", "junk", "list", "auto_reply"].iter().any(|known| word.trim().eq_ignore_ascii_case(known))
-            });
+            || header
+                .precedence
+                .as_deref()
+                .is_some_and(|word| ["bulk", "junk", "list", "auto_reply"].iter().any(|known| word.trim().eq_ignore_ascii_case(known)));
         let null_sender = self.arrival.reverse_path.as_deref().unwrap_or_default().is_empty();
         telling.kind == Kind::Other && !null_sender && !automatic
     }
@@ -161,14 +162,7 @@ impl Resolver<'_> {
         Standing::Full
     }
 
-    fn input(
-        &self,
-        person: Option<PersonKey>,
-        campaign: Option<String>,
-        standing: Standing,
-        signed: bool,
-        verdict: Verdict,
-    ) -> MailInput {
+    fn input(&self, person: Option<PersonKey>, campaign: Option<String>, standing: Standing, signed: bool, verdict: Verdict) -> MailInput {
         let original = self.report.original.as_ref();
         // A mail at a VERP address is one event whatever it says; at a plain address each person named has one.
         let told_apart_by = match self.mailbox.door {

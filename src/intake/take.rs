@@ -1,10 +1,8 @@
 //! The shell of intake: tells a mail in the pool and has it recorded.
 
-use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
 };
 
 use arc_swap::ArcSwap;
@@ -34,7 +32,7 @@ pub type Reply = Result<Vec<u64>, Failure>;
 
 /// Takes mails, whoever brings them.
 pub struct Intake {
-    store: Store,
+    store: Arc<Store>,
     policy: ArcSwap<Policy>,
     pool: Pool,
     room: AtomicBool,
@@ -44,7 +42,7 @@ pub struct Intake {
 }
 
 impl Intake {
-    pub fn new(store: Store, policy: Policy, clock: Clock, notice: Notice) -> Intake {
+    pub fn new(store: Arc<Store>, policy: Policy, clock: Clock, notice: Notice) -> Intake {
         Intake {
             store,
             policy: ArcSwap::from_pointee(policy),

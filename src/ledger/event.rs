@@ -67,7 +67,8 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MailEvent {
     pub id: u64,
-    /// Seconds and nanoseconds UTC; never earlier than the event before.
+    /// UTC, to the millisecond; never earlier than the event before.
+    #[serde(with = "crate::stamp")]
     pub at: Timestamp,
     pub person: Option<PersonKey>,
     pub campaign: Option<String>,

@@ -67,6 +67,7 @@ pub struct Fired {
     pub key: u64,
     pub trigger: String,
     /// The last time.
+    #[serde(with = "crate::stamp")]
     pub at: Timestamp,
     /// What the count had come to then.
     pub count: u64,

@@ -7,6 +7,7 @@
 
 use std::{collections::BTreeMap, collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use jiff::{SignedDuration, Timestamp};
 use tokio::{
     task::{AbortHandle, Id, JoinSet},
@@ -17,7 +18,14 @@ use super::{Ended, Job, JobId, Jobs, Outcome, State, Want, lane, lanes::Lanes, r
 
 /// Carries a job out: renders it and delivers.
 pub trait Dispatch: Send + Sync + 'static {
-    fn dispatch(&self, job: Job) -> impl Future<Output = Outcome> + Send;
+    fn dispatch(&self, job: &Job) -> impl Future<Output = Outcome> + Send;
+}
+
+/// One that is swapped when the configuration is read again: what runs goes on with the old one.
+impl<D: Dispatch> Dispatch for ArcSwap<D> {
+    async fn dispatch(&self, job: &Job) -> Outcome {
+        self.load_full().dispatch(job).await
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -169,8 +177,9 @@ impl<J: Jobs, D: Dispatch> Worker<J, D> {
 
 impl<J: Jobs, D: Dispatch> Shared<J, D> {
     /// Returns when it is to be tried again.
-    async fn attempt(self: Arc<Self>, mut job: Job) -> Option<Timestamp> {
-        let outcome = self.dispatch_guarded(job.clone()).await;
+    async fn attempt(self: Arc<Self>, job: Job) -> Option<Timestamp> {
+        let job = Arc::new(job);
+        let outcome = self.dispatch_guarded(Arc::clone(&job)).await;
         let now = (self.hooks.clock)();
         let ended = retry::decide(&job, outcome, now, (self.hooks.random)());
         let kind = job.task.kind();
@@ -181,8 +190,7 @@ impl<J: Jobs, D: Dispatch> Shared<J, D> {
         }
         let target = told_target(&job);
         match ended {
-            Ended::Done { at } => {
-                (job.state, job.next) = (State::Done, at);
+            Ended::Done { .. } => {
                 metrics::counter!("bounced_jobs_total", "kind" => kind, "outcome" => "done").increment(1);
                 tracing::info!(job = %job.id, kind, ?target, attempts = job.attempts, "job done");
             }
@@ -193,17 +201,17 @@ impl<J: Jobs, D: Dispatch> Shared<J, D> {
             Ended::Dead { at, error } => {
                 metrics::counter!("bounced_jobs_total", "kind" => kind, "outcome" => "dead").increment(1);
                 tracing::error!(job = %job.id, kind, ?target, attempts = job.attempts, ?error, "job is dead");
-                (job.state, job.next, job.last_error) = (State::Dead, at, Some(error));
-                (self.hooks.on_dead)(&job);
+                let dead = Job { state: State::Dead, next: at, last_error: Some(error), ..Arc::unwrap_or_clone(job) };
+                (self.hooks.on_dead)(&dead);
             }
         }
         None
     }
 
     /// In a task of its own, so that a panic ends there.
-    async fn dispatch_guarded(&self, job: Job) -> Outcome {
+    async fn dispatch_guarded(&self, job: Arc<Job>) -> Outcome {
         let (dispatch, deadline) = (Arc::clone(&self.dispatch), self.limits.deadline);
-        let task = tokio::spawn(async move { timeout(deadline, dispatch.dispatch(job)).await });
+        let task = tokio::spawn(async move { timeout(deadline, dispatch.dispatch(&job)).await });
         let _guard = AbortOnDrop(task.abort_handle());
         let error = match task.await {
             Ok(Ok(outcome)) => return outcome,

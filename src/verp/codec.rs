@@ -2,7 +2,7 @@
 
 use super::{
     Decoded, EncodeError, Form, LOCAL_MAX, Payload, PersonKey, Refusal,
-    pattern::{CAMPAIGN_MAX, Names, OWN_PREFIX, Part, Parts, Pattern},
+    pattern::{CAMPAIGN_MAX, Names, OWN_PREFIX, Part, Parts, Pattern, UNSIGNED},
     sign::{Key, Signed, unbase32},
 };
 use crate::address;
@@ -65,9 +65,6 @@ impl Codec {
             if signing && !pattern.has(Part::Sig) {
                 return fail(key, "it lacks {sig}, and a secret is set; put {sig} in, or leave secret_file out");
             }
-            if !signing && pattern.has(Part::Sig) {
-                return fail(key, "{sig} needs a secret; set secret_file, or leave {sig} out");
-            }
         }
         if spec.short.as_ref().is_some_and(|short| short.names() != Names::Hash) {
             return fail("short", "the short form names people by {hash}; put {hash} in");
@@ -105,6 +102,11 @@ impl Codec {
             self.person = Key::new(key);
         }
         self
+    }
+
+    /// Whether `key` is the one that people are counted under.
+    pub fn counts_under(&self, key: &[u8]) -> bool {
+        Key::new(key).person(b"") == self.person.person(b"")
     }
 
     /// The return address for one recipient, in the first of `smtp.domains`. `id` is for patterns with `{id}`. What is made reads back.
@@ -151,6 +153,7 @@ impl Codec {
     /// `None` where it would be too long, no dot-atom, or read back as something else.
     fn spell(&self, pattern: &Pattern, parts: Parts<'_>, payload: &str, today: i32) -> Option<String> {
         let sig = self.keys.first().map(|key| self.signed(form(pattern.names()), parts.campaign, payload, self.domain()).sign(key, today));
+        let sig = sig.or_else(|| pattern.has(Part::Sig).then(|| UNSIGNED.to_owned()));
         let parts = Parts { sig: sig.as_deref(), ..parts };
         let local = pattern.spell(&parts);
         let dots = local.starts_with('.') || local.ends_with('.') || local.contains("..");

@@ -8,6 +8,8 @@ use regex::Regex;
 pub const CAMPAIGN_MAX: usize = 32;
 /// Local part of the envelope sender of the daemon's own mail, up to the first `+`.
 pub const OWN_PREFIX: &str = "bounced-own";
+/// Stands for `{sig}` where there is no secret to sign with.
+pub const UNSIGNED: &str = "nosig";
 /// The characters of a dot-atom (RFC 5322, section 3.2.3), lowercased, for a regex class.
 const DOT_ATOM: &str = r"a-z0-9!#$%&'*+/=?^_`{|}~.\-";
 /// A pattern is refused when its literals alone are longer: nothing would fit into 64 octets.
@@ -44,7 +46,7 @@ impl Part {
                 let rest: String = campaign_chars(after).map(|c| format!(r"\{c}")).collect();
                 format!("-|[a-z0-9][a-z0-9{rest}]{{0,{}}}", CAMPAIGN_MAX - 1)
             }
-            Part::Sig => "[a-z2-7]{13}".to_owned(),
+            Part::Sig => format!("[a-z2-7]{{13}}|{UNSIGNED}"),
             Part::Local => format!("[{DOT_ATOM}]+"),
             Part::Domain => r"[a-z0-9_](?:[a-z0-9_.\-]*[a-z0-9_])?".to_owned(),
             Part::Hash => "[a-z2-7]{16}".to_owned(),

@@ -103,6 +103,20 @@ fn without_a_required_signature_a_bad_one_vouches_for_nothing() {
 }
 
 #[test]
+fn without_a_secret_a_word_stands_for_the_signature() {
+    let codec = codec(|spec| {
+        spec.secrets.clear();
+        spec.require_signature = false;
+    });
+    let rcpt = codec.encode("a@example.org", Some("spring"), None, TODAY).unwrap();
+    assert_eq!(rcpt, "b+spring+nosig+a=example.org@returns.example.com");
+    let decoded = decode(&codec, &rcpt, TODAY).unwrap();
+    assert_eq!((decoded.payload, decoded.signed), (Payload::Address("a@example.org".into()), false));
+    let strict = self::codec(|_| ());
+    assert_eq!(decode(&strict, &rcpt, TODAY), Err(Refusal::BadSignature), "a secret is set: the word vouches for nothing");
+}
+
+#[test]
 fn unsigned_patterns() {
     let codec = codec(|spec| {
         spec.secrets.clear();
@@ -158,7 +172,7 @@ fn specs_that_cannot_be() {
         Codec::new(spec).map(|_| ()).unwrap_err().key
     };
     assert_eq!(key(&|spec| spec.pattern = parse("b+{local}={domain}")), "pattern");
-    assert_eq!(key(&|spec| spec.secrets.clear()), "pattern");
+    assert_eq!(key(&|spec| spec.secrets.clear()), "require_signature");
     assert_eq!(key(&|spec| spec.pattern = parse("b+{sig}+{hash}")), "pattern");
     assert_eq!(key(&|spec| spec.short = Some(parse("s+{sig}+{id}"))), "short");
     assert_eq!(key(&|spec| spec.private = true), "private");

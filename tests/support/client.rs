@@ -153,6 +153,10 @@ impl Client {
 
     /// STARTTLS, trusting this very certificate for `name`; greets again.
     pub fn starttls(&mut self, name: &str, trusted: &CertificateDer<'_>) {
+        self.try_starttls(name, trusted).unwrap();
+    }
+
+    pub fn try_starttls(&mut self, name: &str, trusted: &CertificateDer<'_>) -> io::Result<()> {
         self.command("STARTTLS").expect("220");
         let mut roots = RootCertStore::empty();
         roots.add(trusted.clone().into_owned()).unwrap();
@@ -162,7 +166,7 @@ impl Client {
         let connection = ClientConnection::new(Arc::new(config), ServerName::try_from(name.to_owned()).unwrap()).unwrap();
         let Wire::Plain(stream) = std::mem::replace(self.wire.get_mut(), Wire::Gone) else { panic!("already under TLS") };
         *self.wire.get_mut() = Wire::Tls(Box::new(StreamOwned::new(connection, stream)));
-        self.command("EHLO mx.sender.test").expect("250");
+        self.try_command("EHLO mx.sender.test").map(|reply| drop(reply.expect("250").clone()))
     }
 }
 

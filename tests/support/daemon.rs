@@ -91,8 +91,7 @@ impl Setup {
     }
 
     pub fn start(self) -> Daemon {
-        self.write();
-        let mut daemon = Daemon { setup: self, child: None, binary: BINARY.into() };
+        let mut daemon = self.asleep();
         daemon.start();
         daemon
     }
@@ -100,7 +99,7 @@ impl Setup {
     /// The daemon, not started: for commands that open the store themselves.
     pub fn asleep(self) -> Daemon {
         self.write();
-        Daemon { setup: self, child: None, binary: BINARY.into() }
+        Daemon { setup: self, binary: BINARY.into(), env: Vec::new(), run_args: Vec::new(), child: None }
     }
 }
 
@@ -124,6 +123,10 @@ pub fn write_secret(path: &Path, text: &str) {
 pub struct Daemon {
     pub setup: Setup,
     pub binary: PathBuf,
+    /// More for the environment of `run`.
+    pub env: Vec<(String, String)>,
+    /// More arguments of `run`.
+    pub run_args: Vec<String>,
     child: Option<Child>,
 }
 
@@ -149,10 +152,15 @@ impl Daemon {
         assert!(self.child.is_none(), "already running");
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
         let mut command = Command::new(&self.binary);
-        command.arg("--config").arg(self.setup.config_path()).arg("run");
-        command.env_remove("NOTIFY_SOCKET").env_remove("LISTEN_FDS");
+        command.arg("--config").arg(self.setup.config_path()).arg("run").args(&self.run_args);
+        command.env_remove("NOTIFY_SOCKET").env_remove("LISTEN_FDS").envs(self.env.iter().cloned());
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        self.child = Some(command.spawn().unwrap());
+        self.adopt(command.spawn().unwrap());
+    }
+
+    /// Takes a process that was started otherwise for the daemon and waits for its banner.
+    pub fn adopt(&mut self, child: Child) {
+        self.child = Some(child);
         await_some("the SMTP banner", || {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
             assert!(ended.is_none(), "the daemon ended with {ended:?}:\n{}", tail(&self.log(), 40));
@@ -222,6 +230,11 @@ impl Daemon {
     pub fn count(&self, by: &str, key: &str) -> u64 {
         let rows = self.rows(&["counts", "--by", by]);
         rows.iter().find(|row| row["key"] == key).map_or(0, |row| row["count"].as_u64().unwrap())
+    }
+
+    /// Waits until nothing waits or runs; gives what is dead.
+    pub fn await_idle(&self) -> Vec<Value> {
+        await_some("an idle outbox", || Some(self.rows(&["outbox", "list"])).filter(|jobs| jobs.iter().all(|job| job["state"] == "dead")))
     }
 
     /// The signed return address for a recipient.

@@ -12,10 +12,10 @@ pub enum LogFormat {
     Json,
 }
 
-/// Sets the process's log up. `BOUNCED_LOG` (`info`, `bounced::smtp=debug,info`) chooses what is written. Under systemd the journal stamps the
+/// Sets the process's log up at `level`, unless `BOUNCED_LOG` (`info`, `bounced::smtp=debug,info`) says otherwise. Under systemd the journal stamps the
 /// lines, so they go without a time of their own.
-pub fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("BOUNCED_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+pub fn start(format: LogFormat, level: &str) {
+    let filter = EnvFilter::try_from_env("BOUNCED_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let log = fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     // A second start in one process (the demo's) keeps the first.

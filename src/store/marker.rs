@@ -1,0 +1,82 @@
+//! A small file beside the store that says which store this is and an event that was surely recorded.
+//!
+//! sled may open a damaged log as an empty or a shorter one, without an error. The marker is what tells: it lies outside of sled, is synced by
+//! itself and renewed now and then, always to less than what the store holds. It is replaced as a whole: written beside, synced, renamed.
+
+use std::{
+    fmt::Write as _,
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use super::Platter;
+
+const NAME: &str = "store.marker";
+const TITLE: &str = "bounced store marker 1";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marker {
+    pub store: [u8; 16],
+    /// The id of the next event at some durable moment.
+    pub next_event: u64,
+}
+
+pub fn path(dir: &Path) -> PathBuf {
+    dir.join(NAME)
+}
+
+/// `None` where there is none; an error of kind `InvalidData` where it can't be read.
+pub fn read(dir: &Path) -> io::Result<Option<Marker>> {
+    match fs::read_to_string(path(dir)) {
+        Ok(text) => parse(&text).map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+pub fn write(dir: &Path, marker: &Marker, platter: &dyn Platter) -> io::Result<()> {
+    let beside = dir.join("store.marker.new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    file.write_all(text(marker).as_bytes())?;
+    platter.sync(&file, &beside)?;
+    fs::rename(&beside, path(dir))?;
+    platter.sync_dir(dir)
+}
+
+fn text(marker: &Marker) -> String {
+    let mut text = format!("{TITLE}\nstore {}\nnext {}\n", data_encoding::HEXLOWER.encode(&marker.store), marker.next_event);
+    let crc = crc32fast::hash(text.as_bytes());
+    // Writing to a String can't fail.
+    let _ = writeln!(text, "crc {crc:08x}");
+    text
+}
+
+fn parse(whole: &str) -> Option<Marker> {
+    let mut lines = whole.lines().skip(1);
+    let store = data_encoding::HEXLOWER.decode(lines.next()?.strip_prefix("store ")?.as_bytes()).ok()?.try_into().ok()?;
+    let next_event = lines.next()?.strip_prefix("next ")?.parse().ok()?;
+    let marker = Marker { store, next_event };
+    (text(&marker) == whole).then_some(marker)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Disk;
+
+    #[test]
+    fn is_read_as_written_and_not_otherwise() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(read(dir.path()).unwrap(), None);
+        let marker = Marker { store: [7; 16], next_event: 12 };
+        write(dir.path(), &marker, &Disk).unwrap();
+        assert_eq!(read(dir.path()).unwrap(), Some(marker));
+        let text = fs::read_to_string(path(dir.path())).unwrap();
+        for bad in ["", "x", &text.replace("12", "13"), &text[..text.len() - 2]] {
+            fs::write(path(dir.path()), bad).unwrap();
+            assert_eq!(read(dir.path()).unwrap_err().kind(), io::ErrorKind::InvalidData, "{bad:?}");
+        }
+    }
+}

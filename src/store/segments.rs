@@ -1,0 +1,341 @@
+//! Append-only files of records, for what sled would keep at several times its size: events (with the jobs they made) and raw mails.
+//!
+//! A record is its length, a CRC-32 over kind and payload, the kind and the payload. What a commit refers to was synced before it; what lies
+//! beyond the length that the last commit named is the rest of one that never came to be, and is cut off at open. Every read checks the CRC.
+//! A failed write or sync is final: nobody can say what is on the platter then.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    OpenError, Platter, StoreError,
+    rows::{EventRecord, Tail},
+};
+use crate::ledger::{Event, RawRef};
+
+/// What a record holds. The octet is part of the stored form.
+pub const EVENT: u8 = 1;
+pub const JOB: u8 = 2;
+pub const RAW: u8 = 3;
+/// Stands before what one commit appends to the events.
+pub const COMMIT: u8 = 4;
+
+/// Length, CRC, kind.
+const HEAD: usize = 9;
+pub const HEAD_OCTETS: u64 = 9;
+
+/// A stream's folder.
+#[derive(Debug, Clone)]
+pub struct Folder(PathBuf);
+
+/// A record as read: where it began, its kind and its payload.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    pub offset: u64,
+    pub kind: u8,
+    pub payload: &'a [u8],
+}
+
+impl Folder {
+    pub fn new(path: PathBuf) -> Folder {
+        Folder(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn segment(&self, number: u32) -> PathBuf {
+        self.0.join(format!("{number:08}.seg"))
+    }
+
+    /// The numbers of the segments there are, in order.
+    pub fn segments(&self) -> io::Result<Vec<u32>> {
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(&self.0)? {
+            let name = entry?.file_name();
+            numbers.extend(name.to_str().and_then(|name| name.strip_suffix(".seg")).and_then(|number| number.parse::<u32>().ok()));
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// The bytes of a segment from `from` up to `to`, `None` for its end; no segment gives `None`.
+    pub fn read(&self, segment: u32, from: u64, to: Option<u64>) -> Result<Option<Vec<u8>>, StoreError> {
+        let file = match File::open(self.segment(segment)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StoreError::read(error)),
+        };
+        let to = match to {
+            Some(to) => to,
+            None => file.metadata().map_err(StoreError::read)?.len(),
+        };
+        let length = usize::try_from(to.saturating_sub(from)).map_err(StoreError::read)?;
+        let mut bytes = vec![0; length];
+        file.read_exact_at(&mut bytes, from).map_err(StoreError::read)?;
+        Ok(Some(bytes))
+    }
+
+    /// A segment's length; `None` where there is none.
+    pub fn length(&self, segment: u32) -> Result<Option<u64>, StoreError> {
+        match fs::metadata(self.segment(segment)) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::read(error)),
+        }
+    }
+
+    /// One record's payload.
+    pub fn get(&self, at: RawRef, kind: u8) -> Result<Option<Vec<u8>>, StoreError> {
+        let end = at.offset.saturating_add(u64::from(at.length)).saturating_add(HEAD_OCTETS);
+        let Some(mut bytes) = self.read(at.segment, at.offset, Some(end))? else { return Ok(None) };
+        match Records::new(&bytes, at.offset).next() {
+            Some(Ok(record)) if record.kind == kind && record.payload.len() == bytes.len() - HEAD => {}
+            _ => return Err(StoreError::damaged(format!("a record at {} of {}", at.offset, self.segment(at.segment).display()))),
+        }
+        Ok(Some(bytes.split_off(HEAD)))
+    }
+
+    /// How many commits lie beyond `tail`, and the last event among them; what is torn is passed over.
+    pub fn beyond(&self, tail: Tail) -> Result<(usize, Option<u64>), StoreError> {
+        let (mut commits, mut last) = (0, None);
+        for number in self.segments().map_err(StoreError::read)?.into_iter().filter(|number| *number >= tail.segment) {
+            let from = if number == tail.segment { tail.length } else { 0 };
+            let bytes = match self.length(number)? {
+                Some(length) if length > from => self.read(number, from, Some(length))?.unwrap_or_default(),
+                _ => continue,
+            };
+            for record in Records::new(&bytes, from).map_while(Result::ok) {
+                commits += usize::from(record.kind == COMMIT);
+                if record.kind == EVENT {
+                    let Event::MailV1(event) = EventRecord::from_bytes(record.payload)?.event;
+                    last = last.max(Some(event.id));
+                }
+            }
+        }
+        Ok((commits, last))
+    }
+
+    /// Removes a segment; one that is gone is fine.
+    pub fn unlink(&self, number: u32) -> io::Result<()> {
+        match fs::remove_file(self.segment(number)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The records in a piece of a segment, in order. Ends at the first that isn't whole or sound, with an error unless the bytes end there.
+pub struct Records<'a> {
+    rest: &'a [u8],
+    offset: u64,
+}
+
+impl<'a> Records<'a> {
+    pub fn new(bytes: &'a [u8], offset: u64) -> Records<'a> {
+        Records { rest: bytes, offset }
+    }
+
+    fn record(&self) -> Option<(Record<'a>, &'a [u8])> {
+        let (length, rest) = self.rest.split_first_chunk::<4>()?;
+        let (crc, rest) = rest.split_first_chunk::<4>()?;
+        let body = usize::try_from(u32::from_le_bytes(*length)).ok()?.checked_add(1)?;
+        let (body, rest) = rest.split_at_checked(body)?;
+        if crc32fast::hash(body) != u32::from_le_bytes(*crc) {
+            return None;
+        }
+        let (kind, payload) = body.split_first()?;
+        Some((Record { offset: self.offset, kind: *kind, payload }, rest))
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<Record<'a>, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let taken = self.record();
+        let Some((record, rest)) = taken else {
+            self.rest = &[];
+            return Some(Err(StoreError::damaged(format!("a segment's record at {}", self.offset))));
+        };
+        self.offset += u64::try_from(self.rest.len() - rest.len()).unwrap_or(0);
+        self.rest = rest;
+        Some(Ok(record))
+    }
+}
+
+/// The writing end of a stream.
+pub struct Stream {
+    folder: Folder,
+    platter: Arc<dyn Platter>,
+    /// A segment longer than this is followed by the next.
+    roll_bytes: u64,
+    /// And one older than this, milliseconds, so that what is expired can go.
+    roll_after: i64,
+    tail: Tail,
+    file: File,
+    /// Not yet written; it belongs right after the `tail.length - pending.len()` bytes of the file.
+    pending: Vec<u8>,
+}
+
+impl Stream {
+    /// Opens a stream at the place that the last commit named, and cuts off what lies beyond.
+    pub fn open(folder: Folder, tail: Tail, roll: (u64, i64), platter: Arc<dyn Platter>) -> Result<Stream, OpenError> {
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| OpenError::Io { path, source }
+        };
+        let missing = |number: u32| OpenError::Damaged(format!("{} is missing or too short", folder.segment(number).display()));
+        let there = folder.segments().map_err(io(folder.path()))?;
+        for number in there.iter().copied().filter(|number| *number > tail.segment || *number < tail.first) {
+            folder.unlink(number).map_err(io(&folder.segment(number)))?;
+        }
+        if let Some(lost) = (tail.first..tail.segment).find(|number| !there.contains(number)) {
+            return Err(missing(lost));
+        }
+        let path = folder.segment(tail.segment);
+        if !there.contains(&tail.segment) && tail.length > 0 {
+            return Err(missing(tail.segment));
+        }
+        let file = create(&path).map_err(io(&path))?;
+        let length = file.metadata().map_err(io(&path))?.len();
+        if length < tail.length {
+            return Err(missing(tail.segment));
+        }
+        if length > tail.length {
+            file.set_len(tail.length).map_err(io(&path))?;
+        }
+        platter.sync(&file, &path).map_err(io(&path))?;
+        platter.sync_dir(folder.path()).map_err(io(folder.path()))?;
+        let (roll_bytes, roll_after) = roll;
+        Ok(Stream { folder, platter, roll_bytes, roll_after, tail, file, pending: Vec::new() })
+    }
+
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Everything appended, durable or not.
+    pub fn tail(&self) -> Tail {
+        self.tail
+    }
+
+    /// Everything before this segment is gone for good.
+    pub fn forget_before(&mut self, segment: u32) {
+        self.tail.first = segment.min(self.tail.segment);
+    }
+
+    /// Puts a record after the last one. It is neither durable nor readable before [`Stream::sync`].
+    pub fn append(&mut self, kind: u8, parts: &[&[u8]], now: i64) -> io::Result<RawRef> {
+        if self.tail.length >= self.roll_bytes || (self.tail.length > 0 && now.saturating_sub(self.tail.begun) >= self.roll_after) {
+            self.roll()?;
+        }
+        if self.tail.length == 0 {
+            self.tail.begun = now;
+        }
+        let length = parts.iter().map(|part| part.len()).sum::<usize>();
+        let length = u32::try_from(length).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&[kind]);
+        parts.iter().for_each(|part| crc.update(part));
+        let at = RawRef { segment: self.tail.segment, offset: self.tail.length, length };
+        let before = self.pending.len();
+        self.pending.extend_from_slice(&length.to_le_bytes());
+        self.pending.extend_from_slice(&crc.finalize().to_le_bytes());
+        self.pending.push(kind);
+        parts.iter().for_each(|part| self.pending.extend_from_slice(part));
+        self.tail.length += u64::try_from(self.pending.len() - before).unwrap_or(0);
+        Ok(at)
+    }
+
+    /// Makes durable what was appended.
+    pub fn sync(&mut self) -> io::Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let from = self.tail.length.saturating_sub(u64::try_from(self.pending.len()).unwrap_or(0));
+        self.file.write_all_at(&self.pending, from)?;
+        self.pending.clear();
+        self.pending.shrink_to(1 << 20);
+        self.platter.sync(&self.file, &self.folder.segment(self.tail.segment))
+    }
+
+    /// Ends the last segment and begins the next.
+    pub fn roll(&mut self) -> io::Result<()> {
+        self.sync()?;
+        let number = self.tail.segment.checked_add(1).ok_or_else(|| io::Error::from(io::ErrorKind::StorageFull))?;
+        self.file = create(&self.folder.segment(number))?;
+        self.platter.sync_dir(self.folder.path())?;
+        self.tail = Tail { first: self.tail.first, segment: number, length: 0, begun: 0 };
+        Ok(())
+    }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Disk;
+
+    fn stream(dir: &Path, tail: Tail) -> Result<Stream, OpenError> {
+        Stream::open(Folder::new(dir.to_owned()), tail, (100, i64::MAX), Arc::new(Disk))
+    }
+
+    #[test]
+    fn records_come_back_over_segments_and_a_torn_tail_is_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = stream(dir.path(), Tail::default()).unwrap();
+        let refs: Vec<RawRef> = (0..10_u8).map(|n| log.append(RAW, &[&[n; 20], b"end"], 5).unwrap()).collect();
+        log.sync().unwrap();
+        let tail = log.tail();
+        assert_eq!(refs[0], RawRef { segment: 0, offset: 0, length: 23 });
+        assert!(tail.segment >= 2 && tail.begun == 5);
+        log.append(RAW, &[b"never committed"], 6).unwrap();
+        log.sync().unwrap();
+        log.roll().unwrap();
+        drop(log);
+
+        let log = stream(dir.path(), tail).unwrap();
+        assert_eq!(fs::metadata(log.folder().segment(tail.segment)).unwrap().len(), tail.length);
+        assert_eq!(log.folder().segments().unwrap().last(), Some(&tail.segment));
+        for (n, at) in (0..10_u8).zip(&refs) {
+            assert_eq!(log.folder().get(*at, RAW).unwrap().unwrap(), [&[n; 20][..], b"end"].concat());
+        }
+        assert_eq!(log.folder().get(RawRef { segment: 99, offset: 0, length: 1 }, RAW).unwrap(), None);
+        let first = log.folder().read(0, 0, None).unwrap().unwrap();
+        assert_eq!(Records::new(&first, 0).map(|record| record.unwrap().offset).collect::<Vec<_>>(), [0, 32, 64, 96]);
+    }
+
+    #[test]
+    fn damage_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = stream(dir.path(), Tail::default()).unwrap();
+        let at = log.append(RAW, &[b"hello"], 0).unwrap();
+        log.sync().unwrap();
+        let tail = log.tail();
+        let path = log.folder().segment(0);
+        assert!(matches!(log.folder().get(at, EVENT), Err(StoreError::Damaged(_))), "of another kind");
+        let mut bytes = fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        assert!(matches!(log.folder().get(at, RAW), Err(StoreError::Damaged(_))));
+        assert!(Records::new(&bytes, 0).next().unwrap().is_err());
+        fs::write(&path, &bytes[..5]).unwrap();
+        assert!(matches!(stream(dir.path(), tail), Err(OpenError::Damaged(_))), "shorter than a commit said");
+        assert!(log.folder().get(at, RAW).is_err());
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(stream(dir.path(), tail), Err(OpenError::Damaged(_))));
+    }
+}

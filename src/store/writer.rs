@@ -1,0 +1,325 @@
+//! The one writer: takes whatever waits, folds it, commits it, answers. See [`super`] for what a commit is.
+//!
+//! A failure is final. A panic (sled has some) is a failure.
+
+use std::{
+    fs::File,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, Sender},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+
+use super::{
+    Decided, Options, Recorded, StoreError, expire,
+    fold::Fold,
+    keys,
+    marker::{self, Marker},
+    outbox,
+    overlay::Rows,
+    rows::{State, encode},
+    scopes,
+    segments::Stream,
+    shared::Shared,
+};
+use crate::{
+    ledger::Input,
+    outbox::{Job, JobId, Want},
+};
+
+pub type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+pub enum Command {
+    Record { inputs: Vec<Input>, raw: Bytes, reply: Reply<Vec<Recorded>> },
+    Claim { now: Timestamp, until: Timestamp, want: Want, reply: Reply<Vec<Job>> },
+    Finish { id: JobId, decided: Decided, reply: Reply<bool> },
+    Retry { id: JobId, reply: Reply<bool> },
+    Drop { id: JobId, reply: Reply<bool> },
+    Expire { reply: Reply<usize> },
+    Close { reply: Sender<Result<(), StoreError>> },
+}
+
+/// A command's answer, given when the batch is durable or can't be any more.
+type Answer = Box<dyn FnOnce(Option<&StoreError>)>;
+
+/// The most of a batch: more would make the first wait for the last.
+const BATCH_COMMANDS: usize = 256;
+const BATCH_BYTES: usize = 8 << 20;
+
+/// How long an idle writer waits before it shows that it lives.
+const BEAT: Duration = Duration::from_millis(500);
+
+/// While mail comes in, one step of expiry comes after so many commits.
+const COMMITS_PER_STEP: u32 = 16;
+
+/// With nothing to expire, the next look comes after so long.
+const EXPIRE_PAUSE: Duration = Duration::from_secs(60);
+
+/// The marker is renewed after so many events or so long.
+const MARKER_EVENTS: u64 = 1_000;
+const MARKER_PAUSE: Duration = Duration::from_secs(30);
+
+pub struct Writer {
+    pub dir: PathBuf,
+    pub shared: Arc<Shared>,
+    pub options: Options,
+    /// A handle of our own to sled's file.
+    pub sled_file: File,
+    pub sled_path: PathBuf,
+    pub events: Stream,
+    pub raw: Stream,
+    pub state: State,
+    pub marked: u64,
+    pub marked_at: Instant,
+    pub commits: u32,
+    pub next_step: Instant,
+}
+
+impl Writer {
+    pub fn run(mut self, inbox: &Receiver<Command>) {
+        loop {
+            self.shared.beat();
+            let turn = match inbox.recv_timeout(BEAT) {
+                Ok(first) => {
+                    let work = gather(first, inbox);
+                    catch_unwind(AssertUnwindSafe(|| self.turn(work)))
+                }
+                Err(RecvTimeoutError::Timeout) => catch_unwind(AssertUnwindSafe(|| self.idle().map(|()| false))),
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            match turn.unwrap_or_else(|_| Err(StoreError::read("a panic in the writer; its message is in the log"))) {
+                Ok(false) => {}
+                Ok(true) => return,
+                Err(error) => {
+                    let error = self.shared.fail(error);
+                    tracing::error!(%error, "nothing more is recorded");
+                    return refuse(inbox, &error);
+                }
+            }
+        }
+    }
+
+    /// One batch. `Ok(true)`: that was the last.
+    fn turn(&mut self, work: Vec<Command>) -> Result<bool, StoreError> {
+        let mut answers: Vec<Answer> = Vec::new();
+        let mut after = Vec::new();
+        let done = self.batch(work, &mut answers, &mut after);
+        let fatal = done.err().map(|error| self.shared.fail(error));
+        for answer in answers {
+            answer(fatal.as_ref());
+        }
+        let mut last = false;
+        for command in after {
+            match (command, &fatal) {
+                (Command::Close { reply }, None) => {
+                    last = true;
+                    let _ = reply.send(self.renew_marker());
+                }
+                (Command::Expire { reply }, None) => {
+                    let _ = reply.send(self.expire_all());
+                }
+                (command, fatal) => command.refuse(&fatal.clone().unwrap_or(StoreError::Closed)),
+            }
+        }
+        if let Some(error) = fatal {
+            return Err(error);
+        }
+        self.commits = self.commits.wrapping_add(1);
+        if !last && self.commits.is_multiple_of(COMMITS_PER_STEP) {
+            self.housekeep()?;
+        }
+        Ok(last)
+    }
+
+    fn batch(&mut self, work: Vec<Command>, answers: &mut Vec<Answer>, after: &mut Vec<Command>) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let mut fold = Fold::new(
+            &shared.db,
+            self.state.clone(),
+            (&mut self.events, &mut self.raw),
+            shared.rules(),
+            self.options.own_key.clone(),
+            shared.identity.epoch,
+            scopes::NAMES,
+        );
+        let mut failed = None;
+        for command in work {
+            let now = (self.options.clock)();
+            match (command, &failed) {
+                (command @ (Command::Close { .. } | Command::Expire { .. }), _) => after.push(command),
+                (command, Some(error)) => command.refuse(error),
+                (command, None) => failed = command.fold(&mut fold, now, answers).err().map(StoreError::into_fatal),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let jobs_changed = fold.jobs_changed;
+        let (rows, state) = fold.finish()?;
+        self.commit(rows, state)?;
+        if jobs_changed {
+            shared.jobs_changed.send_modify(|generation| *generation = generation.wrapping_add(1));
+        }
+        Ok(())
+    }
+
+    /// Makes a batch durable, then visible. Without rows there is nothing to do.
+    pub fn commit(&mut self, mut rows: Rows, state: State) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        rows.insert(keys::STATE.to_vec(), Some(encode(&state)?));
+        self.raw.sync().map_err(StoreError::read)?;
+        self.events.sync().map_err(StoreError::read)?;
+        let mut batch = sled::Batch::default();
+        for (key, row) in rows {
+            match row {
+                Some(row) => batch.insert(key, row),
+                None => batch.remove(key),
+            }
+        }
+        let shared = Arc::clone(&self.shared);
+        let mut gate = shared.write();
+        let durable = self.make_durable(batch);
+        if let Err(error) = durable {
+            // Before the gate opens: what was applied and isn't durable is never seen.
+            return Err(shared.fail(error));
+        }
+        gate.clone_from(&state);
+        self.state = state;
+        Ok(())
+    }
+
+    fn make_durable(&self, batch: sled::Batch) -> Result<(), StoreError> {
+        self.shared.db.apply_batch(batch)?;
+        self.shared.db.flush()?;
+        self.options.platter.sync(&self.sled_file, &self.sled_path).map_err(StoreError::read)
+    }
+
+    fn idle(&mut self) -> Result<(), StoreError> {
+        if self.state.next_event > self.marked && self.marked_at.elapsed() >= MARKER_PAUSE {
+            self.renew_marker()?;
+        }
+        if Instant::now() >= self.next_step { self.housekeep() } else { Ok(()) }
+    }
+
+    /// One small step of what keeps the store small.
+    fn housekeep(&mut self) -> Result<(), StoreError> {
+        if self.state.next_event.saturating_sub(self.marked) >= MARKER_EVENTS {
+            self.renew_marker()?;
+        }
+        if Instant::now() >= self.next_step && expire::step(self)? == 0 {
+            self.next_step = Instant::now() + EXPIRE_PAUSE;
+        }
+        Ok(())
+    }
+
+    fn expire_all(&mut self) -> Result<usize, StoreError> {
+        let mut gone = 0;
+        loop {
+            match expire::step(self) {
+                Ok(0) => return Ok(gone),
+                Ok(some) => gone += some,
+                Err(error) => return Err(self.shared.fail(error)),
+            }
+            self.shared.beat();
+        }
+    }
+
+    fn renew_marker(&mut self) -> Result<(), StoreError> {
+        let marker = Marker { store: self.shared.identity.store, next_event: self.state.next_event };
+        marker::write(&self.dir, &marker, &*self.options.platter).map_err(StoreError::read)?;
+        (self.marked, self.marked_at) = (marker.next_event, Instant::now());
+        Ok(())
+    }
+}
+
+/// What waits already, up to a batch's most.
+fn gather(first: Command, inbox: &Receiver<Command>) -> Vec<Command> {
+    let mut bytes = first.bytes();
+    let mut work = vec![first];
+    while work.len() < BATCH_COMMANDS && bytes < BATCH_BYTES {
+        let Ok(command) = inbox.try_recv() else { break };
+        bytes = bytes.saturating_add(command.bytes());
+        work.push(command);
+    }
+    work
+}
+
+/// After a failure: everyone is told so, until nobody is left.
+fn refuse(inbox: &Receiver<Command>, error: &StoreError) {
+    while let Ok(command) = inbox.recv() {
+        let last = matches!(command, Command::Close { .. });
+        command.refuse(error);
+        if last {
+            return;
+        }
+    }
+}
+
+impl Command {
+    fn bytes(&self) -> usize {
+        match self {
+            Command::Record { raw, .. } => raw.len(),
+            _ => 0,
+        }
+    }
+
+    /// Folds the command in; its answer waits for the commit.
+    fn fold(self, fold: &mut Fold<'_>, now: Timestamp, answers: &mut Vec<Answer>) -> Result<(), StoreError> {
+        match self {
+            Command::Record { inputs, raw, reply } => {
+                let recorded = fold.record(&inputs, &raw, now);
+                later(recorded, reply, answers)
+            }
+            Command::Claim { now, until, want, reply } => {
+                let claimed = outbox::claim(&mut fold.rows, &mut fold.state, fold.events.folder(), now, until, &want);
+                later(claimed, reply, answers)
+            }
+            Command::Finish { id, decided, reply } => {
+                fold.jobs_changed = true;
+                later(outbox::finish(&mut fold.rows, &mut fold.state, now, id, decided), reply, answers)
+            }
+            Command::Retry { id, reply } => {
+                fold.jobs_changed = true;
+                later(outbox::retry(&mut fold.rows, &mut fold.state, now, id), reply, answers)
+            }
+            Command::Drop { id, reply } => {
+                fold.jobs_changed = true;
+                later(outbox::drop_job(&mut fold.rows, &mut fold.state, id), reply, answers)
+            }
+            Command::Expire { .. } | Command::Close { .. } => Ok(()),
+        }
+    }
+
+    fn refuse(self, error: &StoreError) {
+        let error = error.clone();
+        // Whoever asked may have gone away; then nobody has to be told.
+        match self {
+            Command::Record { reply, .. } => drop(reply.send(Err(error))),
+            Command::Claim { reply, .. } => drop(reply.send(Err(error))),
+            Command::Finish { reply, .. } | Command::Retry { reply, .. } | Command::Drop { reply, .. } => drop(reply.send(Err(error))),
+            Command::Expire { reply } => drop(reply.send(Err(error))),
+            Command::Close { reply } => drop(reply.send(Err(error))),
+        }
+    }
+}
+
+/// Keeps an answer until the batch is durable. What went wrong in folding is wrong for the whole batch.
+fn later<T: 'static>(result: Result<T, StoreError>, reply: Reply<T>, answers: &mut Vec<Answer>) -> Result<(), StoreError> {
+    let (answer, result) = match result {
+        Ok(value) => (Ok(value), Ok(())),
+        Err(error) => (Err(error.clone().into_fatal()), Err(error)),
+    };
+    answers.push(Box::new(move |fatal| {
+        let _ = reply.send(fatal.map_or(answer, |error| Err(error.clone())));
+    }));
+    result
+}
