@@ -1,5 +1,7 @@
 //! Mails by SMTP into a server that isn't ours, and into files.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{fs, io::Write as _, net::TcpListener, process::Command, sync::Arc, time::Duration};
 
 use bounced::{

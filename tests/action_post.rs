@@ -1,5 +1,7 @@
 //! Posts into an HTTP server that answers by a script.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     io::{Read as _, Write as _},
     net::TcpListener,

@@ -1,5 +1,7 @@
 //! Alerts from trouble to the mail in the operator's server, without any store.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     path::Path,
     sync::{

@@ -31,14 +31,17 @@ const PURE: &[&str] = &[
     "outbox/job",
     "outbox/retry",
     "action/task",
+    "action/clean",
+    "action/row",
     "action/render",
     "action/context",
     "action/webhook",
     "action/url",
     "alert/threshold",
+    "alert/limiter",
+    "alert/trouble",
     "alert/digest",
     "control/protocol",
-    "control/rows",
 ];
 
 /// Files in a pure folder that are its shell: the configuration reads the files that it names, and the daemon's own key.
@@ -98,23 +101,7 @@ const MUST_NOT_KNOW: &[(&str, &[&str])] = &[
         ],
     ),
     ("outbox/", &["smtp", "intake", "message", "classify", "control", "cli", "ledger::Trigger", "ledger::Rules"]),
-    // What a post tells of an event is what `events --json` prints: control::rows.
-    (
-        "action/",
-        &[
-            "store",
-            "smtp",
-            "intake",
-            "message",
-            "classify::tell",
-            "control::server",
-            "control::client",
-            "control::protocol",
-            "cli",
-            "ledger::Rules",
-            "ledger::Known",
-        ],
-    ),
+    ("action/", &["store", "smtp", "intake", "message", "classify::tell", "control", "cli", "ledger::Rules", "ledger::Known"]),
     ("alert/", &["store", "smtp", "intake", "message", "classify", "control", "cli", "ledger::Rules", "ledger::Trigger"]),
     ("control/", &["smtp", "message", "classify::tell", "cli", "ledger::Rules", "ledger::Trigger"]),
 ];
