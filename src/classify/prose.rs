@@ -41,7 +41,7 @@ pub struct Prose {
     pub local_parts: Vec<String>,
 }
 
-const ADDRESS: &str = r#"(?:"[^"\r\n@]{1,64}"|[\p{L}\p{N}._+=%&#*!~^$'?{}/\-]{1,64})@[\p{L}\p{N}][\p{L}\p{N}.\-]{0,250}[\p{L}\p{N}]"#;
+const ADDRESS: &str = r#"(?:"[^"\r\n@]+"|[\p{L}\p{N}._+=%&#*!~^$'?{}/\-]+)@[\p{L}\p{N}][\p{L}\p{N}.\-]*[\p{L}\p{N}]"#;
 
 static ADDRESSES: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(ADDRESS).ok());
 
@@ -51,7 +51,7 @@ static COMMAND: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!(r
 static LEADS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let english = r"(?:message|mail|e-?mail|letter|delivery|delivered|deliver|sent|recipients?|address(?:es)?|addressed|user|mailbox|account|addressee|inbox|relayed|rejected recipient|reach)(?:\(s\))?(?:\s+(?:to|for|of|address|is|was|named|recipient|called|it|following|the|a|your|this|user|at))*";
     let others = r"(?:nachricht|e-mail|empfänger|empfängers|adresse|adresser|an|message|destinataire|à|destinatario|destinatário|dirección|correo|para|a|indirizzo|per|casella|endereço|geadresseerde|ontvanger|adres|aan|naar|odbiorca|odbiorcy|adresat|do|adresa|příjemce|címzett|mottagare|modtager|till|til|vastaanottaja|alıcı|adresu|адрес|адресу|адресат|адресату|получатель|получателю|получателя|для|ящик|宛先|宛て|アドレス|收件人|收件者|地址|받는 사람|수신자)";
-    Regex::new(&format!(r#"(?i)(?:^|[\s("'\[:])(?:{english}|{others})\s*[:=-]*\s*[<"'(\[«「]*\s*(?:mailto:|smtp:|rfc822;)?\s*({ADDRESS})"#))
+    Regex::new(&format!(r#"(?i)(?:^|[\s("'\[:])(?:{english}|{others})(?:\s*[:=-]+\s*|\s+|[<"'(\[«「])[<"'(\[«「]*\s*(?:mailto:|smtp:|rfc822;)?\s*({ADDRESS})"#))
         .ok()
 });
 
@@ -246,6 +246,21 @@ pub fn distinct(list: Vec<String>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_form_compiles() {
+        for (name, form) in [
+            ("address", &ADDRESSES),
+            ("command", &COMMAND),
+            ("leads", &LEADS),
+            ("json", &JSON),
+            ("returned", &RETURNED),
+            ("not failed", &NOT_FAILED),
+            ("label", &LABEL),
+        ] {
+            assert!(form.is_some(), "{name}");
+        }
+    }
 
     fn heads(text: &str) -> Vec<String> {
         Prose::read(text).sections.into_iter().map(|section| section.address).collect()
