@@ -86,7 +86,7 @@ fn message_field(field: &Field, report: &mut Report) -> bool {
     let slot = match field.name.as_str() {
         "reporting-mta" => &mut report.reporting_mta,
         "original-envelope-id" => {
-            report.original_envelope_id = report.original_envelope_id.take().or_else(|| text::fact(&field.value));
+            report.original_envelope_id = report.original_envelope_id.take().or_else(|| envelope_id(&field.value));
             return true;
         }
         _ => return false,
@@ -213,7 +213,8 @@ pub fn typed_address(value: &str) -> Option<String> {
     }
     let bare = fields::bare_address(rest)?;
     let bare = if bare.contains("\\x{") { unitext(&bare) } else { bare };
-    Some(xtext(&bare).unwrap_or(bare))
+    // `alice+20@example.org` is a sub-address: decoded it were none.
+    Some(xtext(&bare).filter(|decoded| address::split(decoded).is_some()).unwrap_or(bare))
 }
 
 /// `\x{E9}` → `é`.
@@ -236,8 +237,14 @@ fn unitext(word: &str) -> String {
     decoded
 }
 
-/// Decodes what can only be xtext: every `+` begins two upper-case hexadecimal digits, no bare `=` stands there, and the result is an address.
-/// `alice+20@example.org` is a sub-address and stays.
+/// The ENVID as the sender gave it: some MTAs send it back still encoded.
+fn envelope_id(value: &str) -> Option<String> {
+    let id = text::fact(value)?;
+    Some(xtext(&id).and_then(|decoded| text::fact(&decoded)).unwrap_or(id))
+}
+
+/// Decodes what can only be xtext (RFC 3461, section 4): every `+` begins two upper-case hexadecimal digits, no bare `=` stands there, and no letter
+/// or digit is encoded.
 fn xtext(word: &str) -> Option<String> {
     if !word.contains('+') || word.contains('=') {
         return None;
@@ -258,8 +265,7 @@ fn xtext(word: &str) -> Option<String> {
         }
         decoded.push(value);
     }
-    let decoded = String::from_utf8(decoded).ok()?;
-    address::split(&decoded).is_some().then_some(decoded)
+    String::from_utf8(decoded).ok()
 }
 
 #[cfg(test)]

@@ -13,6 +13,10 @@ pub const MAX_FIELDS: usize = 400;
 pub const MAX_BLOCK: usize = 256 * 1024;
 /// So many octets of one field are kept.
 const MAX_FIELD: usize = 16 * 1024;
+/// Encoded words and parameters are decoded in so many octets of a field: the library looks at each that never ends up to the end.
+pub const MAX_DECODED: usize = 2 * 1024;
+/// So many fields of one name are decoded.
+pub const MAX_REPEATED: usize = 4;
 /// So many addresses of one field are kept.
 pub const MAX_ADDRESSES: usize = 100;
 
@@ -198,12 +202,20 @@ impl Reader {
     }
 }
 
+/// A value as the library reads it: at most so many octets, with the line end that it looks for.
+pub fn line_of(value: &str, octets: usize) -> String {
+    let mut line = value.to_owned();
+    text::cut(&mut line, octets);
+    line.push('\n');
+    line
+}
+
 /// The text of an unstructured field, encoded words decoded (RFC 2047).
 pub fn unstructured(value: &str) -> Option<String> {
     if !value.contains("=?") {
         return text::fact(value);
     }
-    let line = format!("{value}\n");
+    let line = line_of(value, MAX_DECODED);
     match MessageStream::new(line.as_bytes()).parse_unstructured() {
         HeaderValue::Text(decoded) => text::fact(&decoded),
         _ => text::fact(value),
@@ -213,7 +225,7 @@ pub fn unstructured(value: &str) -> Option<String> {
 /// The addresses of an address field, in their order, without names, comments and brackets. A word without a domain
 /// (`MAILER-DAEMON`) is kept.
 pub fn addresses(value: &str) -> Vec<String> {
-    let line = format!("{value}\n");
+    let line = line_of(value, if value.contains("=?") { MAX_DECODED * 2 } else { MAX_FIELD });
     let HeaderValue::Address(list) = MessageStream::new(line.as_bytes()).parse_address() else { return Vec::new() };
     let address = |addr: &mail_parser::Addr<'_>| addr.address.as_deref().and_then(bare_address);
     let mut found: Vec<String> = Vec::new();
@@ -227,7 +239,7 @@ pub fn addresses(value: &str) -> Vec<String> {
 
 /// The display name of an address field's first address.
 pub fn display_name(value: &str) -> Option<String> {
-    let line = format!("{value}\n");
+    let line = line_of(value, MAX_DECODED);
     let HeaderValue::Address(list) = MessageStream::new(line.as_bytes()).parse_address() else { return None };
     list.first().and_then(|addr| addr.name.as_deref()).and_then(text::fact)
 }

@@ -1,7 +1,7 @@
 //! The arriving mail's own header.
 
 use super::{
-    fields::{self, Fields, MAX_ADDRESSES},
+    fields::{self, Fields, MAX_ADDRESSES, MAX_REPEATED},
     report::Header,
     text,
 };
@@ -45,7 +45,8 @@ const PLACED: [&str; 11] = [
 
 /// Takes the facts out of the header fields.
 pub fn read(fields: &Fields) -> Header {
-    let list = |name: &str| -> Vec<String> { fields.all(name).flat_map(fields::addresses).take(MAX_ADDRESSES).collect() };
+    let list =
+        |name: &str| -> Vec<String> { fields.all(name).take(MAX_REPEATED).flat_map(fields::addresses).take(MAX_ADDRESSES).collect() };
     let word = |name: &str| fields.all(name).find_map(fields::unstructured);
     Header {
         message_id: fields.all("message-id").find_map(fields::message_id),

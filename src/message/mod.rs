@@ -157,7 +157,8 @@ impl Reader<'_> {
     fn returned(&mut self, part: &Part<'_>) {
         self.status_seen = true;
         if self.returned.is_none() {
-            self.returned = original::read(&part.bytes(original::MAX_OCTETS)).or_else(|| original::in_part_header(&part.header));
+            let lost = || original::in_part_header(&part.header).filter(|_| !part.whole);
+            self.returned = original::read(&part.bytes(original::MAX_OCTETS)).or_else(lost);
         }
     }
 

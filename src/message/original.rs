@@ -1,7 +1,7 @@
 //! The returned original: what its header says, wherever it stands.
 
 use super::{
-    fields::{self, Fields, MAX_ADDRESSES},
+    fields::{self, Fields, MAX_ADDRESSES, MAX_REPEATED},
     header,
     report::Original,
     text::{self, Lines},
@@ -50,7 +50,8 @@ pub fn in_part_header(fields: &Fields) -> Option<Original> {
 
 /// Takes the facts out of header fields; `None` where none of them is a mail's.
 pub fn from_fields(fields: &Fields) -> Option<Original> {
-    let list = |name: &str| -> Vec<String> { fields.all(name).flat_map(fields::addresses).take(MAX_ADDRESSES).collect() };
+    let list =
+        |name: &str| -> Vec<String> { fields.all(name).take(MAX_REPEATED).flat_map(fields::addresses).take(MAX_ADDRESSES).collect() };
     let original = Original {
         message_id: fields.all("message-id").find_map(fields::message_id),
         subject: fields.all("subject").find_map(fields::unstructured),

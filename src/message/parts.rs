@@ -52,7 +52,7 @@ impl Kind {
             kind.attachment = disposition.trim_start().to_ascii_lowercase().starts_with("attachment");
         }
         let Some(value) = header.get("content-type") else { return kind };
-        let line = format!("{value}\n");
+        let line = fields::line_of(value, fields::MAX_DECODED);
         if let HeaderValue::ContentType(parsed) = MessageStream::new(line.as_bytes()).parse_content_type() {
             let attribute = |name: &str| parsed.attribute(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
             kind.mime = match parsed.subtype() {

@@ -126,10 +126,12 @@ pub fn clean_lines(text: &str) -> String {
     while let Some(c) = chars.next() {
         match c {
             '\r' => {
-                while chars.peek() == Some(&'\r') {
-                    chars.next();
+                let mut ahead = chars.clone();
+                if ahead.next_if_eq(&'\r').is_some() && ahead.next_if_eq(&'\n').is_some() {
+                    chars = ahead;
+                } else {
+                    chars.next_if_eq(&'\n');
                 }
-                chars.next_if_eq(&'\n');
                 clean.push('\n');
             }
             '\n' | '\t' => clean.push(c),
