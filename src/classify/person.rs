@@ -26,9 +26,8 @@ pub fn verdicts(report: &Report, prose: &Prose, nature: &Nature, status: Status)
 fn verdict(report: &Report, prose: &Prose, nature: &Nature, status: Status) -> Verdict {
     let mut verdict = Verdict { status, evidence: nature.evidence.clone(), ..Verdict::undetermined(&nature.rule) };
     verdict.address = match status {
-        Status::SpamComplaint | Status::UnsubscribeRequest if report.feedback.is_some() || status == Status::SpamComplaint => {
-            complained(report, prose)
-        }
+        Status::SpamComplaint => complained(report, prose),
+        _ if report.feedback.is_some() => complained(report, prose),
         Status::Undetermined => None,
         _ => answered(report, prose),
     };

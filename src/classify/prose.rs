@@ -175,7 +175,7 @@ fn head<'a>(line: &'a str, before: &str) -> Option<(String, &'a str)> {
         || tail.starts_with([':', ';', ',', '.', '(', '<', '-', '–', '='])
         || tail.starts_with("on ")
         || rest.starts_with("...");
-    let named = !bare.is_empty()
+    let named = bare.contains(char::is_alphabetic)
         && bare.chars().count() <= 60
         && !bare.contains([':', '@', '=', '('])
         && lead.trim_end().ends_with(['<', '(', '['])

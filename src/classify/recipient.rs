@@ -100,8 +100,7 @@ fn unlisted<'a>(report: &'a Report, prose: &Prose) -> Vec<Recipient<'a>> {
         .or_else(local)
         .or_else(|| single(strange(&prose.mentioned)))
         .or_else(|| single(original.clone()).filter(|_| original.len() == 1))
-        .or_else(|| single(headed))
-        .or_else(|| single(prose.introduced.clone()).filter(|one| !system_address(one)));
+        .or_else(|| single(headed));
     one.map(named).into_iter().collect()
 }
 
