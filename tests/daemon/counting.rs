@@ -201,11 +201,11 @@ fn chunks_instead_of_data() {
 
 #[test]
 fn a_mail_that_is_too_large() {
-    let daemon = quiet().with("[smtp]\nmax_message_bytes = 10_000").start();
+    let daemon = quiet().with("[smtp]\nmax_message_bytes = 70_000").start();
     let rcpt = daemon.verp("hans@example.org", None);
     let mut client = Client::connect(daemon.smtp());
-    client.command("MAIL FROM:<> SIZE=10001").expect("552 5.3.4");
-    let long = mails::crlf(&format!("Subject: long\n\n{}", "all work and no play\n".repeat(600)));
+    client.command("MAIL FROM:<> SIZE=70001").expect("552 5.3.4");
+    let long = mails::crlf(&format!("Subject: long\n\n{}", "all work and no play\n".repeat(4000)));
     client.try_send("", &[&rcpt], &long).unwrap().expect("552 5.3.4");
     client.bounce(&rcpt, &Bounce::unknown_user(1, &rcpt, "hans@example.org").postfix());
     assert_eq!(daemon.events().len(), 1);

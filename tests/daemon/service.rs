@@ -85,10 +85,12 @@ fn a_stop_finishes_what_is_in_data() {
     let mut client = Client::connect(daemon.smtp());
     client.command("MAIL FROM:<>").expect("250");
     client.command(&format!("RCPT TO:<{rcpt}>")).expect("250");
+    let mut idle = Client::connect(daemon.smtp());
     client.command("DATA").expect("354");
     client.write(head).unwrap();
     daemon.signal(Signal::TERM);
-    await_some("the listener to close", || Client::try_connect(daemon.smtp()).err());
+    // The stop has begun when idle sessions are told.
+    idle.reply().unwrap().expect("421");
     client.write(&[tail, b".\r\n"].concat()).unwrap();
     client.reply().unwrap().expect("250 2.");
     assert!(daemon.wait().success());
@@ -112,12 +114,14 @@ fn systemd_is_told() {
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut daemon = setup.asleep();
-    daemon.env = vec![("NOTIFY_SOCKET".into(), path.display().to_string()), ("WATCHDOG_USEC".into(), "2000000".into())];
-    daemon.start();
+    let mut command = Command::new("sh");
+    command.args(["-c", "WATCHDOG_USEC=2000000 WATCHDOG_PID=$$ exec \"$@\"", "sh"]).env("NOTIFY_SOCKET", &path);
+    command.arg(&daemon.binary).arg("--config").arg(daemon.setup.config_path()).arg("run");
+    daemon.adopt(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let heard = |word: &str| {
         await_some(word, || {
             let mut buffer = [0; 4096];
-            let length = socket.recv(&mut buffer).unwrap();
+            let length = socket.recv(&mut buffer).unwrap_or_else(|error| panic!("{word}: {error}"));
             let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
             message.lines().any(|line| line == word).then_some(message)
         })

@@ -99,7 +99,7 @@ impl Setup {
     /// The daemon, not started: for commands that open the store themselves.
     pub fn asleep(self) -> Daemon {
         self.write();
-        Daemon { setup: self, binary: BINARY.into(), env: Vec::new(), run_args: Vec::new(), child: None }
+        Daemon { setup: self, binary: BINARY.into(), run_args: Vec::new(), child: None }
     }
 }
 
@@ -123,8 +123,6 @@ pub fn write_secret(path: &Path, text: &str) {
 pub struct Daemon {
     pub setup: Setup,
     pub binary: PathBuf,
-    /// More for the environment of `run`.
-    pub env: Vec<(String, String)>,
     /// More arguments of `run`.
     pub run_args: Vec<String>,
     child: Option<Child>,
@@ -153,7 +151,7 @@ impl Daemon {
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
         let mut command = Command::new(&self.binary);
         command.arg("--config").arg(self.setup.config_path()).arg("run").args(&self.run_args);
-        command.env_remove("NOTIFY_SOCKET").env_remove("LISTEN_FDS").envs(self.env.iter().cloned());
+        command.env_remove("NOTIFY_SOCKET").env_remove("LISTEN_FDS");
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.adopt(command.spawn().unwrap());
     }
