@@ -1,6 +1,14 @@
 //! Mails by SMTP into a server that isn't ours, and into files.
 
-use std::{fs, io::Write as _, net::TcpListener, process::Command, sync::Arc, time::Duration};
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    fs,
+    io::{self, BufRead as _, BufReader, Read, Write},
+    net::TcpListener,
+    sync::Arc,
+    time::Duration,
+};
 
 use bounced::{
     action::{Dispatcher, OwnSender, Postman, RawLoader, Task, transport::Transport},
@@ -12,6 +20,8 @@ use bounced::{
 mod jobs;
 #[path = "support/mail_catcher.rs"]
 mod mail_catcher;
+#[path = "support/tls.rs"]
+mod tls;
 
 use jobs::{job, mail_task};
 use mail_catcher::MailCatcher;
@@ -127,37 +137,36 @@ async fn a_dead_or_silent_relay_is_tried_again() {
     assert!(error(postman.notify(&job, task).await).starts_with("later: "));
 }
 
+/// Takes one mail, and says nothing to QUIT. Returns when the client hangs up.
+fn scripted(stream: impl Read + Write) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    stream.get_mut().write_all(b"220 x\r\n")?;
+    let (mut data, mut line) = (false, String::new());
+    while stream.read_line(&mut line)? > 0 {
+        let reply: &[u8] = match (line.trim_end(), data) {
+            ("DATA", false) => b"354 go\r\n",
+            (".", true) => b"250 taken\r\n",
+            ("QUIT", false) | (_, true) => b"",
+            _ => b"250 ok\r\n",
+        };
+        data = (data || line.starts_with("DATA")) && line.trim_end() != ".";
+        stream.get_mut().write_all(reply)?;
+        stream.get_mut().flush()?;
+        line.clear();
+    }
+    Ok(())
+}
+
 /// The relay has answered 250 and says nothing more: the mail is out, and sending it again would be wrong.
 #[tokio::test]
 async fn a_relay_that_hangs_after_250_has_the_mail() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let server = std::thread::spawn(move || {
-        use std::io::{BufRead, BufReader};
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-        stream.write_all(b"220 x\r\n").unwrap();
-        let mut data = false;
-        while let Some(Ok(line)) = lines.next() {
-            let reply: &[u8] = match line.as_str() {
-                "DATA" => {
-                    data = true;
-                    b"354 go\r\n"
-                }
-                "." => {
-                    data = false;
-                    b"250 taken\r\n"
-                }
-                "QUIT" => b"",
-                _ if data => b"",
-                _ => b"250 ok\r\n",
-            };
-            stream.write_all(reply).unwrap();
-        }
-    });
+    let server = std::thread::spawn(move || scripted(listener.accept().unwrap().0));
     let outcome = dispatcher(&smtp("127.0.0.1", port, Security::None)).dispatch(&job(Task::Mail(mail_task("ops@example.com")))).await;
     assert_eq!(outcome, Outcome::Done);
-    server.join().unwrap();
+    // The runtime must go on for the connection to be closed.
+    tokio::task::spawn_blocking(|| server.join()).await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -225,7 +234,7 @@ async fn without_a_relay_mails_wait() {
 #[tokio::test]
 #[ignore = "needs the environment that starttls_and_login makes"]
 async fn starttls_and_login_inner() {
-    let folder = std::path::PathBuf::from(std::env::var_os("BOUNCED_TEST_FOLDER").unwrap());
+    let folder = tls::folder();
     let password_file = folder.join("password");
     let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     let catcher = MailCatcher::start_with_tls(&cert, &key, Some(("bounced", "s3cret word")));
@@ -254,18 +263,24 @@ async fn starttls_and_login_inner() {
 
 #[test]
 fn starttls_and_login() {
-    let folder = tempfile::tempdir().unwrap();
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let cert = folder.path().join("cert.pem");
-    fs::write(&cert, made.cert.pem()).unwrap();
-    fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
-    let inner = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "starttls_and_login_inner"])
-        .env("SSL_CERT_FILE", &cert)
-        .env_remove("SSL_CERT_DIR")
-        .env("BOUNCED_TEST_FOLDER", folder.path())
-        .output()
-        .unwrap();
-    let out = String::from_utf8_lossy(&inner.stdout);
-    assert!(inner.status.success() && out.contains("1 passed"), "{out}{}", String::from_utf8_lossy(&inner.stderr));
+    tls::trusting("starttls_and_login_inner");
+}
+
+/// Run by the next test in a process of its own.
+#[tokio::test]
+#[ignore = "needs the environment that smtps makes"]
+async fn smtps_inner() {
+    let port = tls::serve(&tls::folder(), |stream| {
+        // What a server says after a client has hung up is lost.
+        let _ = scripted(stream);
+    });
+    let job = job(Task::Mail(mail_task("ops@example.com")));
+    assert_eq!(dispatcher(&smtp("localhost", port, Security::Tls)).dispatch(&job).await, Outcome::Done);
+    let text = error(dispatcher(&smtp("127.0.0.1", port, Security::Tls)).dispatch(&job).await);
+    assert!(text.starts_with("later: ") && text.contains("certificate"), "{text}");
+}
+
+#[test]
+fn smtps() {
+    tls::trusting("smtps_inner");
 }

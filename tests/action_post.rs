@@ -1,5 +1,7 @@
 //! Posts into an HTTP server that answers by a script.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     io::{Read as _, Write as _},
     net::TcpListener,
@@ -21,6 +23,8 @@ use sha2::Sha256;
 mod http_catcher;
 #[path = "support/jobs.rs"]
 mod jobs;
+#[path = "support/tls.rs"]
+mod tls;
 
 use http_catcher::{Answer, HttpCatcher};
 use jobs::{job, post_task};
@@ -213,4 +217,23 @@ fn proxies_of_the_environment_are_ignored() {
         .unwrap();
     let out = String::from_utf8_lossy(&inner.stdout);
     assert!(inner.status.success() && out.contains("1 passed"), "{out}{}", String::from_utf8_lossy(&inner.stderr));
+}
+
+/// Run by the next test in a process of its own.
+#[tokio::test]
+#[ignore = "needs the environment that https makes"]
+async fn https_inner() {
+    let port = tls::serve(&tls::folder(), |mut stream| {
+        // What a server says after a client has hung up is lost.
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(b"HTTP/1.1 204 x\r\n\r\n");
+    });
+    assert_eq!(post(&post_task(&format!("https://localhost:{port}/"), PostBody::Event)).await, Outcome::Done);
+    let (error, _) = later(post(&post_task(&format!("https://127.0.0.1:{port}/"), PostBody::Event)).await);
+    assert!(error.contains("certificate"), "{error}");
+}
+
+#[test]
+fn https() {
+    tls::trusting("https_inner");
 }

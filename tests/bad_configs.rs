@@ -91,7 +91,7 @@ fn the_smallest_configuration() {
     assert_eq!(config.control_socket, Path::new("data/control.sock"));
     assert_eq!((config.min_free, config.smtp.max_message_bytes), (256 << 20, 10 << 20));
     assert!(config.mail.is_none() && config.metrics.is_none() && !config.verp.require_signature);
-    assert_eq!(config.verp.codec.encode("a@example.org", None, None, 0).as_deref(), Ok("b+-+a=example.org@returns.test"));
+    assert_eq!(config.verp.codec.encode("a@example.org", None, None, 0).as_deref(), Ok("b+-+nosig+a=example.org@returns.test"));
     assert_eq!(config.alerts.silence, Some(Duration::from_secs(86_400)));
 }
 

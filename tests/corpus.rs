@@ -1,7 +1,8 @@
 //! The labelled corpora: how much of real mail is told right. Runs only where `BOUNCED_CORPUS` names the folder that has `labels.jsonl` and
 //! `mail/`; a folder `captured` of the same form beside it is scored too. The counting is that of the corpus' own `score.py`.
 //!
-//! `BOUNCED_MISSES=1` prints each recipient that is wrong, `BOUNCED_HALF=0` or `1` looks at one half of the families only.
+//! `BOUNCED_MISSES=1` prints each recipient that is wrong, `BOUNCED_HALF=0` or `1` looks at one half of the families only,
+//! `BOUNCED_SHOW=part-of-a-name` prints what was read and told of some mails.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -176,7 +177,11 @@ fn score(folder: &Path) -> Score {
             continue;
         }
         let raw = std::fs::read(folder.join("mail").join(&label.file)).expect("a mail");
-        let told = tell(&message::read(&raw), &Envelope::default());
+        let report = message::read(&raw);
+        let told = tell(&report, &Envelope::default());
+        if std::env::var("BOUNCED_SHOW").is_ok_and(|shown| label.file.contains(&shown)) {
+            println!("{report:#?}\n{told:#?}");
+        }
         let before = score.status;
         score.add(&label, &told.verdicts, misses);
         let family = families.entry(label.family.clone()).or_default();

@@ -262,6 +262,10 @@ async fn what_is_old_goes_and_what_is_new_stays() {
     store.expire().await.unwrap();
     assert_eq!(store.events(&EventFilter::default()).unwrap(), []);
     assert_eq!(store.job_counts().unwrap(), JobCounts::default());
-    let left: u64 = files(&dir.path().join("raw")).iter().map(|file| dir.path().join("raw").join(file).metadata().unwrap().len()).sum();
-    assert_eq!(left, 0, "no raw mail is left");
+    for stream in ["events", "raw"] {
+        let dir = dir.path().join(stream);
+        let left: u64 = files(&dir).iter().map(|file| dir.join(file).metadata().unwrap().len()).sum();
+        assert_eq!(left, 0, "nothing is left in {stream}");
+    }
+    assert_eq!(record(&store, mail("p0@example.org", "9")).await.event, last + 1);
 }

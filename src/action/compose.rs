@@ -55,11 +55,6 @@ pub enum Unfit {
     Other(String),
 }
 
-/// Whether `text` is one mailbox or several apart by commas; `Err` says why not.
-pub fn check_mailboxes(text: &str) -> Result<(), String> {
-    mailboxes(text).map(drop).map_err(|error| error.to_string())
-}
-
 /// How a mail is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attach {

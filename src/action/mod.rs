@@ -17,7 +17,6 @@ pub mod webhook;
 
 use std::{sync::Arc, time::Duration};
 
-pub use compose::check_mailboxes;
 pub use context::{Context, NAMES, rfc3339, sample_facts};
 pub use mail::{OwnSender, Postman};
 pub use post::{Now, Poster, system_now};
@@ -81,32 +80,6 @@ impl Dispatch for Dispatcher {
     async fn dispatch(&self, job: &Job) -> Outcome {
         Dispatcher::dispatch(self, job).await
     }
-}
-
-/// Whether a task as configured can work: every template, URL and header of it; says which one doesn't and why.
-pub fn check(task: &Task) -> Result<(), String> {
-    match task {
-        Task::Mail(mail) => {
-            render::check_source(render::Kind::Address, &mail.to).map_err(|error| format!("to: {error}"))?;
-            let to = render::render(render::Kind::Address, &mail.to, &Context::sample()).map_err(|error| error.0)?;
-            check_mailboxes(&to).map_err(|error| format!("to: {error}"))?;
-            check_template(&mail.template)
-        }
-        Task::Post(post) => post::check(post),
-        Task::Forward { to } => check_mailboxes(to),
-    }
-}
-
-/// Whether a mail's template can work.
-pub fn check_template(template: &MailTemplate) -> Result<(), String> {
-    let parts = [
-        ("subject", render::Kind::Header, Some(&template.subject)),
-        ("body", render::Kind::Text, Some(&template.body)),
-        ("html", render::Kind::Html, template.html.as_ref()),
-    ];
-    parts.into_iter().filter_map(|(key, kind, source)| Some((key, kind, source?))).try_for_each(|(key, kind, source)| {
-        render::check_source(kind, source).map_err(|error| format!("template '{}', {key}: {error}", template.name))
-    })
 }
 
 fn later(error: &str) -> Outcome {

@@ -128,24 +128,6 @@ impl Poster {
     }
 }
 
-/// Whether a task's templates, URL and headers can work; says which one doesn't.
-pub fn check(task: &PostTask) -> Result<(), String> {
-    render::check_source(Kind::Url, &task.url).map_err(|error| format!("url: {error}"))?;
-    reqwest::Url::parse(&render::render(Kind::Url, &task.url, &Context::sample()).map_err(|error| error.0)?)
-        .map_err(|error| format!("url: {error}"))?;
-    for (name, value) in &task.headers {
-        header_name(name)?;
-        render::check_source(Kind::HttpHeader, value).map_err(|error| format!("headers.{name}: {error}"))?;
-    }
-    match &task.body {
-        PostBody::Form(fields) => fields
-            .iter()
-            .try_for_each(|(name, value)| render::check_source(Kind::Value, value).map_err(|error| format!("form.{name}: {error}"))),
-        PostBody::Json(source) => render::check_json(source).map_err(|error| format!("json: {error}")),
-        PostBody::Event => Ok(()),
-    }
-}
-
 /// The content type and the encoded body.
 fn body(body: &PostBody, job: &Job, context: &Context) -> Result<(&'static str, String), render::Error> {
     match body {
@@ -165,8 +147,8 @@ fn body(body: &PostBody, job: &Job, context: &Context) -> Result<(&'static str, 
 }
 
 fn header_name(name: &str) -> Result<HeaderName, String> {
-    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("headers: '{}' is no header's name", clean::cut(name, 60)))?;
-    if RESERVED.contains(&parsed.as_str()) { Err(format!("headers: '{parsed}' is set by bounced itself")) } else { Ok(parsed) }
+    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("'{}' is no header's name", clean::cut(name, 60)))?;
+    if RESERVED.contains(&parsed.as_str()) { Err(format!("the header '{parsed}' is set by bounced itself")) } else { Ok(parsed) }
 }
 
 fn text_header(text: &str) -> Result<HeaderValue, Fault> {
@@ -227,31 +209,6 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(retry_after(value, now), seconds, "{value}");
-        }
-    }
-
-    #[test]
-    fn mistakes_in_a_post_are_told_by_key() {
-        let task = |url: &str, header: &str, body: PostBody| PostTask {
-            url: url.to_owned(),
-            body,
-            headers: [(header.to_owned(), "{{ rule }}".to_owned())].into(),
-            secret_file: None,
-        };
-        let form = |value: &str| PostBody::Form([("email".to_owned(), value.to_owned())].into());
-        let url = "https://app.example.com/{{ address }}";
-        assert_eq!(check(&task(url, "x-rule", form("{{ address }}"))), Ok(()));
-        for (task, says) in [
-            (task("https://{{ domain }}/", "x", PostBody::Event), "url: the host"),
-            (task("https://exa mple.com/", "x", PostBody::Event), "url: "),
-            (task(url, "Webhook-Id", PostBody::Event), "set by bounced itself"),
-            (task(url, "no name", PostBody::Event), "no header's name"),
-            (task(url, "x", form("{{ adress }}")), "form.email: 'adress'"),
-            (task(url, "x", PostBody::Json("{".to_owned())), "json: this is not JSON"),
-            (task(url, "x", PostBody::Json("{\"a\": \"{{ adress }}\"}".to_owned())), "json: 'adress'"),
-        ] {
-            let error = check(&task).unwrap_err();
-            assert!(error.contains(says), "{says}: {error}");
         }
     }
 }

@@ -103,12 +103,6 @@ pub fn check_source(kind: Kind, source: &str) -> Result<(), String> {
     render(kind, source, &Context::bare()).map(drop).map_err(|error| format!("{error} (tried with a mail that tells nothing)"))
 }
 
-/// [`check_source`] for every string of a JSON text.
-pub fn check_json(source: &str) -> Result<(), String> {
-    let mut tree = parse_json(source).map_err(|error| error.0)?;
-    map_strings(&mut tree, &mut |text| check_source(Kind::Value, text).map_err(Error)).map_err(|error| error.0)
-}
-
 fn parse_json(source: &str) -> Result<serde_json::Value, Error> {
     serde_json::from_str(source).map_err(|error| Error(format!("this is not JSON: {error}")))
 }

@@ -96,8 +96,8 @@ impl Transport {
             relay.auth(DEFAULT_MECHANISMS, &credentials).await.map_err(|error| SendError::Later(reason(&error)))?;
         }
         let result = transaction(&mut relay, letter).await;
-        // The mail's fate is known: a relay that dawdles over QUIT doesn't matter.
-        let _ = timeout(PARTING, relay.abort()).await;
+        // The mail's fate is known: a relay that dawdles over QUIT holds nobody up.
+        tokio::spawn(async move { timeout(PARTING, relay.abort()).await });
         result
     }
 

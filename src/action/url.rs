@@ -32,6 +32,19 @@ pub fn check_source(source: &str) -> Result<(), String> {
     if authority.is_empty() || authority.starts_with(':') {
         return Err("the URL has no host".to_owned());
     }
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse::<u16>().is_ok()),
+        _ => (authority, true),
+    };
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let known = match bare {
+        Some(number) => number.parse::<std::net::Ipv6Addr>().is_ok(),
+        // Names beyond ASCII are for the URL parser to turn into their ASCII form.
+        None => host.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_')),
+    };
+    if !known || !port {
+        return Err(format!("'{authority}' is no host and port"));
+    }
     if source.chars().any(char::is_control) {
         return Err("a URL may hold no control characters".to_owned());
     }
@@ -78,6 +91,11 @@ mod tests {
             "https://user:pass@example.com/",
             "https:///x",
             "https://:80/x",
+            "https://exa mple.com/",
+            "https://example.com:http/",
+            "https://example.com:99999/",
+            "https://[::g]/",
+            "https://[::1/",
             "https://example.com/\nx",
             "{{ address }}",
             "",

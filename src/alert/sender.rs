@@ -169,6 +169,8 @@ mod tests {
     #[test]
     fn an_id_fits_a_local_part() {
         let now: Timestamp = "2026-11-23T08:00:00.123Z".parse().unwrap();
-        assert_eq!(alert_id(now, 31), "alert-19aaf2d127b-1f");
+        let id = alert_id(now, 31);
+        assert!(id.len() <= 32 && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{id}");
+        assert_ne!(id, alert_id(now, 32));
     }
 }

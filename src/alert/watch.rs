@@ -76,6 +76,9 @@ enum Told {
 /// Troubles that are gathered or held back; more are only counted.
 const GATHERED: usize = 1000;
 
+/// A digest reads through a day's events: it may take so many times as long as a look.
+const DIGEST_PATIENCE: u32 = 4;
+
 impl Alerts {
     /// Nothing goes out by itself before [`Alerts::watch`].
     pub fn new(setup: Setup, now: Now) -> Alerts {
@@ -116,7 +119,7 @@ impl Alerts {
         self.setup.load_full().test((self.now)()).await
     }
 
-    /// Starts watching, once; ends when it is aborted. `state` is the file that remembers what was told.
+    /// Starts watching, once; ends when it is aborted or no handle is left. `state` is the file that remembers what was told.
     pub fn watch(&self, watched: Arc<dyn Watched>, state: PathBuf, pace: Pace) -> JoinHandle<()> {
         let heard = self.heard.lock().ok().and_then(|mut heard| heard.take());
         let (setup, now) = (self.setup.clone(), self.now.clone());
@@ -180,6 +183,8 @@ impl Watch {
                 }
             };
             tokio::select! {
+                // What was raised before a mail is made goes into it.
+                biased;
                 told = heard.recv() => match told {
                     Some(Told::Trouble(trouble)) => {
                         self.gather(trouble);
@@ -256,7 +261,7 @@ impl Watch {
     async fn look(&mut self) {
         let setup = self.setup.load_full();
         let watched = self.watched.clone();
-        let troubles = match self.ask(move || watched.snapshot()).await {
+        let troubles = match self.ask(self.pace.patience, move || watched.snapshot()).await {
             Ok(snapshot) => judge(&snapshot, &setup.alerts),
             Err(why) => vec![Trouble::Figures { why }],
         };
@@ -285,14 +290,18 @@ impl Watch {
         }
         let Some((from, to)) = digest::period(day, &setup.timezone, setup.alerts.digest_at) else { return };
         let watched = self.watched.clone();
-        let figures = self.ask(move || watched.day(from, to)).await;
+        let figures = self.ask(self.pace.patience * DIGEST_PATIENCE, move || watched.day(from, to)).await;
         let held_back = self.state.limiter.held_back();
         let (subject, text) = digest::compose(figures.as_ref().map_err(String::as_str), (from, to), &setup.timezone, &held_back);
         self.send(subject, text);
     }
 
     /// Asks the store off this task. One that hangs is asked no more until it has answered.
-    async fn ask<T: Send + 'static>(&self, question: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    async fn ask<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        question: impl FnOnce() -> Result<T, String> + Send + 'static,
+    ) -> Result<T, String> {
         if self.asking.swap(true, Ordering::AcqRel) {
             return Err("it still has not answered".to_owned());
         }
@@ -302,10 +311,10 @@ impl Watch {
             asking.store(false, Ordering::Release);
             answer.unwrap_or_else(|_| Err("asking it failed; the log says more".to_owned()))
         });
-        match timeout(self.pace.patience, answer).await {
+        match timeout(patience, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("it has not answered for {} s", self.pace.patience.as_secs())),
+            Err(_) => Err(format!("it has not answered for {} s", patience.as_secs())),
         }
     }
 

@@ -11,8 +11,9 @@ use crate::{
 use super::{
     Envelope,
     prose::{Prose, system_address},
+    reply,
     tables::{self, Hit, Scope},
-    text::Text,
+    text::{self, Text},
 };
 
 /// So many signs make a bounce.
@@ -44,6 +45,8 @@ struct Signs<'a> {
     opening_hits: Vec<Hit>,
     daemon: bool,
     null_sender: bool,
+    /// An SMTP reply that refuses stands in the prose, at the head of a line.
+    smtp_reply: bool,
 }
 
 pub fn nature(report: &Report, envelope: &Envelope<'_>, prose: &Prose) -> Nature {
@@ -74,7 +77,22 @@ impl<'a> Signs<'a> {
         let opening_hits = tables::find(&opening, Scope::Notice);
         let null_sender =
             envelope.reverse_path.or(header.return_path.as_deref()).is_some_and(|path| path.trim_matches(['<', '>', ' ']).is_empty());
-        Signs { report, subject, human, opening, subject_hits, notice_hits, opening_hits, daemon: is_daemon(report), null_sender }
+        let smtp_reply = prose.human.lines().take(200).any(|line| {
+            let line = line.trim_start();
+            line.starts_with(['4', '5']) && !reply::codes(text::cut(line, 200), true).codes.is_empty()
+        });
+        Signs {
+            smtp_reply,
+            report,
+            subject,
+            human,
+            opening,
+            subject_hits,
+            notice_hits,
+            opening_hits,
+            daemon: is_daemon(report),
+            null_sender,
+        }
     }
 
     fn subject(&self, status: Status) -> Option<&Hit> {
@@ -103,8 +121,8 @@ impl<'a> Signs<'a> {
             };
             return Some(Nature::of(
                 status,
-                &format!("feedback-{}", super::text::tidy(&kind, 20)),
-                Some(format!("Feedback-Type: {}", super::text::tidy(&kind, 40))),
+                &format!("feedback-{}", text::tidy(&kind, 20)),
+                Some(format!("Feedback-Type: {}", text::tidy(&kind, 40))),
             ));
         }
         if self.report.form == Form::Arf {
@@ -126,7 +144,8 @@ impl<'a> Signs<'a> {
         }
         let list = self.field("list-id").or_else(|| self.field("list-post"));
         let automatic = self.report.header.auto_submitted.as_deref().is_some_and(|value| !value.trim().eq_ignore_ascii_case("no"));
-        (list.is_some() && !self.daemon && !automatic && !self.has_fields())
+        let refused = self.notice_hits.iter().any(|hit| hit.rule.name == "list-refusal");
+        (list.is_some() && !refused && !self.daemon && !automatic && !self.has_fields())
             .then(|| Nature::of(Status::Undetermined, "list-post", list.map(str::to_owned)))
     }
 
@@ -150,6 +169,7 @@ impl<'a> Signs<'a> {
         signs += if header.failed_recipients.is_empty() { 0 } else { 4 };
         signs += if self.daemon { 3 } else { 0 };
         signs += i32::from(self.null_sender) + i32::from(self.report.original.is_some());
+        signs += if self.smtp_reply && (self.report.header.in_reply_to.is_empty() || self.daemon) { 2 } else { 0 };
         signs += by_subject.map_or(0, |_| 3);
         signs += by_notice.map_or(0, |weight| if weight >= 90 { 4 } else { 2 });
         signs -= if reply && !self.daemon { 3 } else { 0 };
@@ -182,8 +202,10 @@ impl<'a> Signs<'a> {
     fn challenge(&self) -> Option<&Hit> {
         let (subject, notice) = (self.subject(Status::ChallengeResponse), self.notice(Status::ChallengeResponse));
         // One of the two alone might be an order to confirm or a shop's words.
-        let enough =
-            subject.is_some() && notice.is_some() || (subject.is_some() || notice.is_some()) && (self.automatic() || self.null_sender);
+        let plain = notice.is_some_and(|hit| hit.rule.weight >= 90);
+        let enough = plain
+            || subject.is_some() && notice.is_some()
+            || (subject.is_some() || notice.is_some()) && (self.automatic() || self.null_sender);
         notice.or(subject).filter(|_| enough)
     }
 
@@ -260,7 +282,7 @@ impl<'a> Signs<'a> {
         if field.is_some() || precedence.is_some() {
             let evidence = notice
                 .map(|hit| self.human.evidence(hit.range.clone()))
-                .or_else(|| field.or(precedence).map(|value| super::text::tidy(value, 100)));
+                .or_else(|| field.or(precedence).map(|value| text::tidy(value, 100)));
             return Some(Nature::of(Status::AutoReply, notice.map_or("auto-submitted", |hit| hit.rule.name.as_str()), evidence));
         }
         notice.filter(|hit| hit.rule.weight >= SURE && (self.automatic() || self.null_sender)).map(|hit| self.of_notice(hit))

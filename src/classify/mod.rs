@@ -37,7 +37,7 @@ pub fn tell(report: &Report, envelope: &Envelope<'_>) -> Telling {
     let nature = kind::nature(report, envelope, &prose);
     let mut verdicts = match nature.status {
         None => bounce::verdicts(report, envelope, &prose, &nature),
-        Some(status) => vec![person::verdict(report, &prose, &nature, status)],
+        Some(status) => person::verdicts(report, &prose, &nature, status),
     };
     if let Some(verp) = envelope.verp_address.and_then(address::normal) {
         verdicts = fold(verdicts, &verp);

@@ -9,12 +9,25 @@ use super::{
     recipient, weigh,
 };
 
-pub fn verdict(report: &Report, prose: &Prose, nature: &Nature, status: Status) -> Verdict {
+/// One verdict, or one for each recipient that a feedback report names.
+pub fn verdicts(report: &Report, prose: &Prose, nature: &Nature, status: Status) -> Vec<Verdict> {
+    let first = verdict(report, prose, nature, status);
+    let others = report
+        .feedback
+        .iter()
+        .flat_map(|feedback| &feedback.original_rcpt_to)
+        .take(recipient::MAX)
+        .filter_map(|one| prose::address_in(one));
+    let others = prose::distinct(others.collect()).into_iter().filter(|one| first.address.as_ref() != Some(one));
+    let others: Vec<Verdict> = others.map(|address| Verdict { address: Some(address), ..first.clone() }).collect();
+    std::iter::once(first).chain(others).collect()
+}
+
+fn verdict(report: &Report, prose: &Prose, nature: &Nature, status: Status) -> Verdict {
     let mut verdict = Verdict { status, evidence: nature.evidence.clone(), ..Verdict::undetermined(&nature.rule) };
     verdict.address = match status {
-        Status::SpamComplaint | Status::UnsubscribeRequest if report.feedback.is_some() || status == Status::SpamComplaint => {
-            complained(report, prose)
-        }
+        Status::SpamComplaint => complained(report, prose),
+        _ if report.feedback.is_some() => complained(report, prose),
         Status::Undetermined => None,
         _ => answered(report, prose),
     };

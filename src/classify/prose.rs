@@ -3,7 +3,7 @@
 //! Software has written this part in its own way for forty years. What notices have in common: a failed address stands at the head of a line
 //! and its reason follows; or a sentence leads up to it. What a notice returns of the original is cut off first.
 
-use std::sync::LazyLock;
+use std::{collections::HashSet, sync::LazyLock};
 
 use regex::Regex;
 
@@ -41,7 +41,7 @@ pub struct Prose {
     pub local_parts: Vec<String>,
 }
 
-const ADDRESS: &str = r#"(?:"[^"\r\n@]{1,64}"|[\p{L}\p{N}._+=%&#*!~^$'?{}/\-]{1,64})@[\p{L}\p{N}][\p{L}\p{N}.\-]{0,250}[\p{L}\p{N}]"#;
+const ADDRESS: &str = r#"(?:"[^"\r\n@]+"|[\p{L}\p{N}._+=%&#*!~^$'?{}/\-]+)@[\p{L}\p{N}][\p{L}\p{N}.\-]*[\p{L}\p{N}]"#;
 
 static ADDRESSES: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(ADDRESS).ok());
 
@@ -49,9 +49,9 @@ static COMMAND: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!(r
 
 /// Words that lead up to a failed address, in the languages of common software.
 static LEADS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let english = r"(?:message|mail|e-?mail|letter|delivery|delivered|deliver|sent|recipients?|address(?:es)?|addressed|user|mailbox|account|addressee|inbox|relayed|rejected recipient|reach)(?:\(s\))?(?:\s+(?:to|for|of|address|is|was|named|recipient|called|it|following|the|a|your|this|user|at))*";
+    let english = r"(?:message|mail|e-?mail|letter|delivery|delivered|deliver|sent|recipients?|address(?:es)?|addressed|list|group|user|mailbox|account|addressee|inbox|relayed|rejected recipient|reach)(?:\(s\))?(?:\s+(?:to|for|of|address|is|was|named|recipient|called|it|following|the|a|your|this|user|at))*";
     let others = r"(?:nachricht|e-mail|empfänger|empfängers|adresse|adresser|an|message|destinataire|à|destinatario|destinatário|dirección|correo|para|a|indirizzo|per|casella|endereço|geadresseerde|ontvanger|adres|aan|naar|odbiorca|odbiorcy|adresat|do|adresa|příjemce|címzett|mottagare|modtager|till|til|vastaanottaja|alıcı|adresu|адрес|адресу|адресат|адресату|получатель|получателю|получателя|для|ящик|宛先|宛て|アドレス|收件人|收件者|地址|받는 사람|수신자)";
-    Regex::new(&format!(r#"(?i)(?:^|[\s("'\[:])(?:{english}|{others})\s*[:=-]*\s*[<"'(\[«「]*\s*(?:mailto:|smtp:|rfc822;)?\s*({ADDRESS})"#))
+    Regex::new(&format!(r#"(?i)(?:^|[\s("'\[:])(?:{english}|{others})(?:\s*[:=-]+\s*|\s+|[<"'(\[«「])[<"'(\[«「]*\s*(?:mailto:|smtp:|rfc822;)?\s*({ADDRESS})"#))
         .ok()
 });
 
@@ -86,7 +86,7 @@ impl Prose {
     pub fn read(prose: &str) -> Prose {
         let mut read = Prose { human: human(prose), ..Prose::default() };
         let human = std::mem::take(&mut read.human);
-        read.sections(&human);
+        let guesses = read.sections(&human);
         let captures = |form: &LazyLock<Option<Regex>>| -> Vec<String> {
             let Some(form) = form.as_ref() else { return Vec::new() };
             form.captures_iter(&human).filter_map(|found| clean(found.get(1)?.as_str())).take(MAX_HEADS).collect()
@@ -94,7 +94,8 @@ impl Prose {
         read.commanded = distinct(captures(&COMMAND));
         read.introduced = distinct(captures(&JSON).into_iter().chain(captures(&LEADS)).collect());
         read.mentioned = addresses(&human);
-        read.human = human;
+        read.human =
+            human.lines().filter(|line| !guesses.contains(line)).fold(String::with_capacity(human.len()), |all, line| all + line + "\n");
         read
     }
 
@@ -103,10 +104,15 @@ impl Prose {
         self.sections.iter().find(|section| names.contains(&section.address.as_str()))
     }
 
-    fn sections(&mut self, human: &str) {
+    /// Finds the paragraphs. Returns the lines that are worth nothing, see [`Transcript`].
+    fn sections<'h>(&mut self, human: &'h str) -> HashSet<&'h str> {
         let mut current: Option<usize> = None;
         let mut before = "";
+        let mut transcript = Transcript::default();
         for line in human.lines() {
+            if transcript.takes(line) {
+                continue;
+            }
             if let Some((address, rest)) = head(line, before) {
                 let known = self.sections.iter().position(|section| section.address == address);
                 current = known.or_else(|| {
@@ -126,6 +132,14 @@ impl Prose {
                 before = line;
             }
         }
+        let alone = self.sections.len() == 1;
+        for at in 0..self.sections.len() {
+            let name = self.sections.get(at).map(|section| section.address.clone()).unwrap_or_default();
+            for line in transcript.lines.iter().filter(|line| alone || line.to_lowercase().contains(&name)) {
+                self.append(Some(at), line);
+            }
+        }
+        transcript.guesses
     }
 
     fn append(&mut self, section: Option<usize>, line: &str) {
@@ -135,6 +149,39 @@ impl Prose {
             section.text.push_str(line);
             section.text.push('\n');
         }
+    }
+}
+
+/// sendmail's account of the dialogue. It belongs to all recipients; what sendmail says in its own name after a server's reply is a guess
+/// ("550 5.1.1 User unknown", "554 5.0.0 Service unavailable" whatever the reply was) or follows from it ("503 Need RCPT").
+#[derive(Debug, Default)]
+struct Transcript<'a> {
+    open: bool,
+    replied: bool,
+    lines: Vec<&'a str>,
+    guesses: HashSet<&'a str>,
+}
+
+impl<'a> Transcript<'a> {
+    fn takes(&mut self, line: &'a str) -> bool {
+        let start = line.trim_start();
+        if start.starts_with("--") && line.to_ascii_lowercase().contains("transcript of session follows") {
+            self.open = true;
+            return true;
+        }
+        if !self.open {
+            return false;
+        }
+        let reply = start.strip_prefix("<<< ");
+        self.replied |= reply.is_some_and(|reply| reply.starts_with(['4', '5']));
+        let own = start.starts_with(['4', '5']) && start.bytes().take(3).all(|b| b.is_ascii_digit());
+        let follows = reply.is_some_and(|reply| reply.starts_with("503"));
+        if follows || own && self.replied {
+            self.guesses.insert(line);
+        } else {
+            self.lines.push(line);
+        }
+        true
     }
 }
 
@@ -174,8 +221,9 @@ fn head<'a>(line: &'a str, before: &str) -> Option<(String, &'a str)> {
     let ends = tail.is_empty()
         || tail.starts_with([':', ';', ',', '.', '(', '<', '-', '–', '='])
         || tail.starts_with("on ")
-        || rest.starts_with("...");
-    let named = !bare.is_empty()
+        || rest.starts_with("...")
+        || replies(tail);
+    let named = bare.contains(char::is_alphabetic)
         && bare.chars().count() <= 60
         && !bare.contains([':', '@', '=', '('])
         && lead.trim_end().ends_with(['<', '(', '['])
@@ -184,6 +232,11 @@ fn head<'a>(line: &'a str, before: &str) -> Option<(String, &'a str)> {
         || LABEL.as_ref().is_some_and(|form| form.is_match(lead.trim_end_matches(['<', '"'])));
     let fits = if bare.is_empty() { ends } else { (named || labelled) && (tail.is_empty() || tail.starts_with(['<', ':', ';', '('])) };
     (fits && !system_address(&address)).then_some((address, rest))
+}
+
+/// Whether an SMTP reply stands in the rest of a line.
+fn replies(tail: &str) -> bool {
+    tail.len() < 1000 && !super::reply::codes(tail, true).codes.is_empty()
 }
 
 /// A word alone on its line after a line that announces recipients.
@@ -216,36 +269,55 @@ fn clean(found: &str) -> Option<String> {
     (dotted && !local.contains("//")).then_some(address)
 }
 
+/// Local parts of mail systems, and of those who help.
+const SYSTEM: &[&str] = &[
+    "mailer-daemon",
+    "mailerdaemon",
+    "mail-daemon",
+    "mailer_daemon",
+    "maildaemon",
+    "mdaemon",
+    "postmaster",
+    "post_master",
+    "post-master",
+    "hostmaster",
+    "abuse",
+    "helpdesk",
+    "support",
+    "noreply",
+    "no-reply",
+    "root",
+];
+
 /// An address of the mail system itself, or of those who help.
 pub fn system_address(address: &str) -> bool {
     let local = address.split('@').next().unwrap_or_default();
-    matches!(
-        local,
-        "mailer-daemon"
-            | "mailerdaemon"
-            | "mail-daemon"
-            | "mailer_daemon"
-            | "postmaster"
-            | "abuse"
-            | "hostmaster"
-            | "helpdesk"
-            | "support"
-            | "noreply"
-            | "no-reply"
-            | "mdaemon"
-            | "root"
-    ) || local.starts_with("mailer-daemon")
-        || local.starts_with("postmaster")
+    SYSTEM.contains(&local) || local.starts_with("mailer-daemon") || local.starts_with("postmaster")
 }
 
 pub fn distinct(list: Vec<String>) -> Vec<String> {
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     list.into_iter().filter(|one| seen.insert(one.clone())).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_form_compiles() {
+        for (name, form) in [
+            ("address", &ADDRESSES),
+            ("command", &COMMAND),
+            ("leads", &LEADS),
+            ("json", &JSON),
+            ("returned", &RETURNED),
+            ("not failed", &NOT_FAILED),
+            ("label", &LABEL),
+        ] {
+            assert!(form.is_some(), "{name}");
+        }
+    }
 
     fn heads(text: &str) -> Vec<String> {
         Prose::read(text).sections.into_iter().map(|section| section.address).collect()

@@ -6,7 +6,10 @@ use crate::{
     message::{RecipientFields, Report},
 };
 
-use super::prose::{Prose, address_in, distinct, system_address};
+use super::{
+    prose::{Prose, address_in, distinct, system_address},
+    text::Text,
+};
 
 /// So many recipients of one mail are told apart.
 pub const MAX: usize = 100;
@@ -24,6 +27,7 @@ pub struct Recipient<'a> {
 /// All recipients that a bounce speaks of, at least one.
 pub fn recipients<'a>(report: &'a Report, prose: &Prose) -> Vec<Recipient<'a>> {
     let mut found: Vec<Recipient<'a>> = report.recipients.iter().take(MAX).map(of_fields).collect();
+    part(&mut found, prose);
     if found.is_empty() {
         found = unlisted(report, prose);
     } else if found.len() == 1 && found.iter().all(|one| one.address.is_none()) {
@@ -46,6 +50,38 @@ fn of_fields(fields: &RecipientFields) -> Recipient<'_> {
     Recipient { address: names.next(), aliases: names.collect(), fields: Some(fields) }
 }
 
+/// Blocks under one and the same name are those whom an alias or a list expanded to. What tells them apart is the final recipient, or, where
+/// that is the same too (Exim), the paragraph that has the block's diagnostic.
+fn part(found: &mut [Recipient<'_>], prose: &Prose) {
+    let shared = |found: &[Recipient<'_>]| -> Vec<usize> {
+        let twin = |at: usize| {
+            found.iter().enumerate().any(|(other, one)| other != at && found.get(at).is_some_and(|this| this.address == one.address))
+        };
+        (0..found.len()).filter(|&at| twin(at)).collect()
+    };
+    for at in shared(found) {
+        let Some(one) = found.get_mut(at) else { continue };
+        if let Some(last) =
+            one.fields.and_then(|fields| fields.final_recipient.as_deref()).and_then(address_in).filter(|last| one.aliases.contains(last))
+        {
+            one.aliases.retain(|alias| *alias != last);
+            one.aliases.extend(one.address.replace(last));
+        }
+    }
+    for at in shared(found) {
+        let Some(one) = found.get_mut(at) else { continue };
+        let Some(diagnostic) = one.fields.and_then(|fields| fields.diagnostic.as_deref()) else { continue };
+        let diagnostic = Text::new(diagnostic);
+        let theirs = prose
+            .sections
+            .iter()
+            .find(|section| diagnostic.norm().len() > 8 && Text::new(&section.text).norm().contains(diagnostic.norm()));
+        if let Some(section) = theirs {
+            one.aliases.extend(one.address.replace(section.address.clone()));
+        }
+    }
+}
+
 /// Without per-recipient fields.
 fn unlisted<'a>(report: &'a Report, prose: &Prose) -> Vec<Recipient<'a>> {
     let own = own(report);
@@ -64,8 +100,7 @@ fn unlisted<'a>(report: &'a Report, prose: &Prose) -> Vec<Recipient<'a>> {
         .or_else(local)
         .or_else(|| single(strange(&prose.mentioned)))
         .or_else(|| single(original.clone()).filter(|_| original.len() == 1))
-        .or_else(|| single(headed))
-        .or_else(|| single(prose.introduced.clone()).filter(|one| !system_address(one)));
+        .or_else(|| single(headed));
     one.map(named).into_iter().collect()
 }
 

@@ -1,6 +1,6 @@
 //! The form in which words are compared, and the way back to the words as they stood.
 //!
-//! Case is folded, white space joined, typographic quotes made plain; codes that an SMTP reply repeats on each of its lines are taken out,
+//! Case is folded, white space and underscores joined, typographic quotes made plain; codes that an SMTP reply repeats on each of its lines are taken out,
 //! so that a phrase may run over a line's end; each address becomes a bare `@`, so that no address looks like a phrase. Linear in the
 //! length of the text; what lies beyond [`MAX`] octets is left out.
 
@@ -61,6 +61,10 @@ impl<'a> Text<'a> {
             rest = tail;
             let mut token = token;
             let mut at = at;
+            // sendmail's transcript marks each line of a reply.
+            if token == "<<<" {
+                continue;
+            }
             if let Some((code, tail)) = continuation(token) {
                 repeated.get_or_insert(code);
                 (at, token) = (at + token.len() - tail.len(), tail);
@@ -83,7 +87,8 @@ impl<'a> Text<'a> {
     }
 
     fn word(&mut self, token: &'a str, at: usize) {
-        if !self.norm.is_empty() && !(ends_wide(&self.norm) && token.chars().next().is_some_and(wide)) {
+        let runs_on = ends_wide(&self.norm) && token.chars().next().is_some_and(wide);
+        if !self.norm.is_empty() && !runs_on {
             self.push(' ', at);
         }
         let mut done = 0;
@@ -102,6 +107,7 @@ impl<'a> Text<'a> {
                 '\u{201c}' | '\u{201d}' | '\u{201e}' | '\u{ab}' | '\u{bb}' => self.push('"', at + offset),
                 '\u{2010}'..='\u{2015}' => self.push('-', at + offset),
                 '\u{ff1a}' => self.push(':', at + offset),
+                '_' => self.push(' ', at + offset),
                 '\u{200b}'..='\u{200f}' | '\u{feff}' | '\u{ad}' => {}
                 c if c.is_control() => {}
                 c if c.is_ascii() => self.push(c.to_ascii_lowercase(), at + offset),
@@ -232,6 +238,8 @@ mod tests {
             ("can\u{2019}t find", "can't find"),
             ("收件人\n不存在", "收件人不存在"),
             ("a @ b", "a @ b"),
+            ("BAD_RECIPIENT", "bad recipient"),
+            ("<<< 552-5.7.0 a potential\n<<< 552-5.7.0 security issue", "a potential security issue"),
             ("", ""),
         ];
         for (given, want) in cases {

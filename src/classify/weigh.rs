@@ -70,7 +70,7 @@ pub fn weigh(sources: &Sources<'_>) -> Weighed {
             weighed.clues.extend(sources.status.and_then(status_code).and_then(|code| of_code(&code)));
         }
         replies.push(codes);
-        if enough(&weighed.clues) {
+        if enough(&weighed.clues) && !(index == 0 && sources.diagnostic.is_some_and(unfinished)) {
             break;
         }
     }
@@ -86,6 +86,17 @@ pub fn weigh(sources: &Sources<'_>) -> Weighed {
     weighed.before_recipient(stage);
     weighed.clues.sort_by(|a, b| b.weight.cmp(&a.weight).then_with(|| length(b).cmp(&length(a))));
     weighed
+}
+
+/// sendmail keeps only the first line of a reply that had several; the rest stands in its transcript.
+fn unfinished(diagnostic: &str) -> bool {
+    let diagnostic = diagnostic.trim_start();
+    let code = diagnostic.get(..3).filter(|code| code.bytes().all(|b| b.is_ascii_digit()));
+    code.is_some_and(|code| {
+        diagnostic
+            .get(3..)
+            .is_some_and(|rest| rest.starts_with('-') && !rest.contains(&format!("{code} ")) && !rest.contains(&format!("{code}-")))
+    })
 }
 
 fn length(clue: &Clue) -> usize {

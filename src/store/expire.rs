@@ -44,6 +44,12 @@ pub fn step(writer: &mut Writer) -> Result<usize, StoreError> {
     step.done_jobs(now)?;
     let raw = step.raw_segments(before(keep_raw))?;
 
+    // Nothing in the segment that is written to is wanted any more: it can go before it is full.
+    let tail = writer.events.tail();
+    if tail.length > 0 && step.state.expired == (tail.segment, tail.length) {
+        writer.events.roll().map_err(StoreError::read)?;
+        step.gone += 1;
+    }
     if step.gone == 0 {
         return Ok(0);
     }
@@ -75,13 +81,11 @@ impl Step<'_> {
         let open = segment == self.state.events.segment;
         let Some((bytes, end)) = self.piece(folder, segment, offset, open)? else { return Ok(None) };
         let mut reached = offset;
-        let mut records = Records::new(&bytes, offset).filter_map(Result::ok).take(ROWS).peekable();
-        while let Some(record) = records.next() {
+        for record in Records::new(&bytes, offset).map_while(Result::ok).take(ROWS) {
             if !self.record(&record, cutoff)? {
                 break;
             }
-            let length = u64::try_from(record.payload.len()).unwrap_or(0) + super::segments::HEAD_OCTETS;
-            reached = records.peek().map_or(record.offset + length, |next| next.offset);
+            reached = record.end();
         }
         self.state.expired.1 = reached;
         if open || reached < end {

@@ -89,6 +89,7 @@ pub fn open(dir: &Path, options: Options) -> Result<(Writer, Arc<Shared>), OpenE
         state,
         commits: 0,
         next_step: now,
+        more: false,
     };
     Ok((writer, shared))
 }

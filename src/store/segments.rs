@@ -27,7 +27,7 @@ pub const COMMIT: u8 = 4;
 
 /// Length, CRC, kind.
 const HEAD: usize = 9;
-pub const HEAD_OCTETS: u64 = 9;
+const HEAD_OCTETS: u64 = 9;
 
 /// A stream's folder.
 #[derive(Debug, Clone)]
@@ -39,6 +39,12 @@ pub struct Record<'a> {
     pub offset: u64,
     pub kind: u8,
     pub payload: &'a [u8],
+}
+
+impl Record<'_> {
+    pub fn end(&self) -> u64 {
+        self.offset + HEAD_OCTETS + u64::try_from(self.payload.len()).unwrap_or(0)
+    }
 }
 
 impl Folder {
@@ -167,7 +173,7 @@ impl<'a> Iterator for Records<'a> {
             self.rest = &[];
             return Some(Err(StoreError::damaged(format!("a segment's record at {}", self.offset))));
         };
-        self.offset += u64::try_from(self.rest.len() - rest.len()).unwrap_or(0);
+        self.offset = record.end();
         self.rest = rest;
         Some(Ok(record))
     }

@@ -56,6 +56,9 @@ const BATCH_BYTES: usize = 8 << 20;
 /// How long an idle writer waits before it shows that it lives.
 const BEAT: Duration = Duration::from_millis(500);
 
+/// The same while there is more to expire.
+const STEP_PAUSE: Duration = Duration::from_millis(20);
+
 /// While mail comes in, one step of expiry comes after so many commits.
 const COMMITS_PER_STEP: u32 = 16;
 
@@ -80,13 +83,15 @@ pub struct Writer {
     pub marked_at: Instant,
     pub commits: u32,
     pub next_step: Instant,
+    /// Whether the last step of expiry found something.
+    pub more: bool,
 }
 
 impl Writer {
     pub fn run(mut self, inbox: &Receiver<Command>) {
         loop {
             self.shared.beat();
-            let turn = match inbox.recv_timeout(BEAT) {
+            let turn = match inbox.recv_timeout(if self.more { STEP_PAUSE } else { BEAT }) {
                 Ok(first) => {
                     let work = gather(first, inbox);
                     catch_unwind(AssertUnwindSafe(|| self.turn(work)))
@@ -215,8 +220,11 @@ impl Writer {
         if self.state.next_event.saturating_sub(self.marked) >= MARKER_EVENTS {
             self.renew_marker()?;
         }
-        if Instant::now() >= self.next_step && expire::step(self)? == 0 {
-            self.next_step = Instant::now() + EXPIRE_PAUSE;
+        if Instant::now() >= self.next_step {
+            self.more = expire::step(self)? > 0;
+            if !self.more {
+                self.next_step = Instant::now() + EXPIRE_PAUSE;
+            }
         }
         Ok(())
     }
