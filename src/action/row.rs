@@ -80,7 +80,8 @@ mod tests {
                                     original_message_id envelope_id rcpt client signed fired"
             .split_whitespace()
             .collect();
-        (keys.sort_unstable(), named.sort_unstable());
+        keys.sort_unstable();
+        named.sort_unstable();
         assert_eq!(keys, named);
         assert_eq!((row["at"].as_str(), row["status"].as_str()), (Some("1970-01-01T00:00:00Z"), Some("hard-bounce")));
         let mut bare = sample_facts().event;

@@ -28,7 +28,7 @@ pub fn read(table: Table<'_>, files: &Files) -> Option<Smtp> {
         max_connections_per_ip: integer(&table, "max_connections_per_ip", 50, 100_000),
         trusted_networks: all(&table.list("trusted_networks"), names::network),
         command_timeout: table.or("command_timeout", Duration::from_secs(60), units::duration),
-        data_timeout: table.or("data_timeout", Duration::from_secs(180), units::duration),
+        data_timeout: table.or("data_timeout", Duration::from_secs(600), units::duration),
         session_timeout: table.or("session_timeout", Duration::from_secs(1800), units::duration),
         tls: table.table("tls").and_then(|tls| tls_files(tls, files)),
         postmaster: table.get("postmaster").and_then(|at| outside(&at, &domains)),
