@@ -4,6 +4,8 @@
 //! `BOUNCED_MISSES=1` prints each recipient that is wrong, `BOUNCED_HALF=0` or `1` looks at one half of the families only,
 //! `BOUNCED_SHOW=part-of-a-name` prints what was read and told of some mails.
 
+#![expect(clippy::print_stdout, reason = "the scores are what this test is run for")]
+
 use std::{
     collections::{BTreeMap, HashSet},
     path::{Path, PathBuf},
@@ -196,7 +198,7 @@ fn score(folder: &Path) -> Score {
 }
 
 /// The folder's name beside the corpus, and what it must reach: status, address, spurious, false-hard.
-const THRESHOLDS: [(&str, f64, f64, f64, f64); 2] = [("", 0.0, 0.0, 1.0, 1.0), ("captured", 0.0, 0.0, 1.0, 1.0)];
+const THRESHOLDS: [(&str, f64, f64, f64, f64); 2] = [("", 0.985, 0.988, 0.002, 0.012), ("captured", 0.99, 0.975, 0.0, 0.0)];
 
 #[test]
 fn real_mail_is_told_right() {

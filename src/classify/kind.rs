@@ -10,7 +10,8 @@ use crate::{
 
 use super::{
     Envelope,
-    prose::{Prose, system_address},
+    author::{is_daemon, opening},
+    prose::Prose,
     reply,
     tables::{self, Hit, Scope},
     text::{self, Text},
@@ -170,7 +171,8 @@ impl<'a> Signs<'a> {
         signs += if self.daemon { 3 } else { 0 };
         signs += i32::from(self.null_sender) + i32::from(self.report.original.is_some());
         signs += if self.smtp_reply && (self.report.header.in_reply_to.is_empty() || self.daemon) { 2 } else { 0 };
-        signs += by_subject.map_or(0, |_| 3);
+        let beside = self.null_sender || self.report.original.is_some();
+        signs += by_subject.map_or(0, |weight| if weight >= SURE { 3 } else { i32::from(beside) });
         signs += by_notice.map_or(0, |weight| if weight >= 90 { 4 } else { 2 });
         signs -= if reply && !self.daemon { 3 } else { 0 };
         signs -= if self.auto_reply_sure() && !self.has_fields() { 4 } else { 0 };
@@ -299,104 +301,4 @@ impl<'a> Signs<'a> {
         (person && self.opening.norm().len() < 1200)
             .then(|| Nature::of(hit.rule.status, &hit.rule.name, Some(self.opening.evidence(hit.range.clone()))))
     }
-}
-
-/// What a person wrote above what they quote: no quoted lines, nothing after an attribution, a rule or a signature.
-fn opening(human: &str) -> String {
-    let mut out = String::new();
-    for line in human.lines().take(40) {
-        let start = line.trim();
-        let ends = start.starts_with("-- ")
-            || start == "--"
-            || start.starts_with("---")
-            || start.starts_with("___")
-            || start.starts_with("***")
-            || start.starts_with("===");
-        let lower = start.to_lowercase();
-        let quotes = start.starts_with('>') || start.starts_with('|');
-        let attribution = lower.ends_with(':')
-            && [
-                "wrote",
-                "schrieb",
-                "a écrit",
-                "escribió",
-                "ha scritto",
-                "escreveu",
-                "schreef",
-                "napisał",
-                "skrev",
-                "пишет",
-                "写道",
-                "のメール",
-            ]
-            .iter()
-            .any(|word| lower.contains(word));
-        let header =
-            ["from:", "von:", "de :", "de:", "da:", "van:", "od:", "от:", "差出人:", "发件人:"].iter().any(|word| lower.starts_with(word))
-                && !out.trim().is_empty();
-        if ends && !out.trim().is_empty() || quotes || attribution || header {
-            break;
-        }
-        if !ends {
-            out.push_str(line);
-            out.push('\n');
-        }
-    }
-    out
-}
-
-/// Whether the mail comes from a mail system: by its local part, its name, or no address at all.
-fn is_daemon(report: &Report) -> bool {
-    let header = &report.header;
-    let names = [
-        "mailer-daemon",
-        "mailerdaemon",
-        "mailer daemon",
-        "mail delivery",
-        "mail delivery system",
-        "mail delivery subsystem",
-        "postmaster",
-        "mail administrator",
-        "mail system",
-        "system administrator",
-        "systemadministrator",
-        "content-filter",
-        "microsoft outlook",
-        "internet mail delivery",
-        "mail daemon",
-        "maildaemon",
-        "email delivery",
-        "delivery system",
-        "mdaemon",
-    ];
-    let locals = [
-        "microsoftexchange",
-        "mail-daemon",
-        "bounce",
-        "bounces",
-        "mailadmin",
-        "mail-admin",
-        "mailsystem",
-        "mail-system",
-        "mta",
-        "postoffice",
-        "mail.daemon",
-        "daemon",
-        "nondeliver",
-        "non-deliver",
-        "ndr",
-        "mailmaster",
-        "emailsystem",
-        "mailgate",
-        "smtp",
-    ];
-    let by_name = header.from_name.as_deref().map(str::to_lowercase).is_some_and(|name| names.iter().any(|known| name.contains(known)));
-    let by_address = header.from.iter().any(|from| {
-        let from = from.trim_matches(['<', '>', ' ']).to_lowercase();
-        let local = from.split('@').next().unwrap_or_default();
-        from.is_empty()
-            || (system_address(&from) && !matches!(local, "noreply" | "no-reply" | "support" | "helpdesk" | "abuse" | "root"))
-            || locals.iter().any(|known| local == *known || local.starts_with("microsoftexchange"))
-    });
-    header.from.is_empty() || by_name || by_address
 }

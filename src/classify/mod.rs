@@ -6,6 +6,7 @@
 //! The steps, each a file: what sort of mail it is ([`kind`]), whom it speaks of ([`recipient`], out of fields or [`prose`]), which SMTP
 //! reply stands in it ([`reply`]), what that means ([`weigh`], by the [`tables`]).
 
+mod author;
 mod bounce;
 mod kind;
 mod person;

@@ -74,7 +74,7 @@ static RETURNED: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 /// The line before an address that isn't the failed one.
 static NOT_FAILED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?i)(?:sent by|from|sender|return address|reply-to|contact|postmaster|administrator|absender|expéditeur|remitente|mittente|remetente)\s*[:.]?\s*$").ok()
+    Regex::new(r"(?i)(?:^\s*to the address|sent by|from|sender|return address|reply-to|contact|postmaster|administrator|absender|expéditeur|remitente|mittente|remetente)\s*[:.]?\s*$").ok()
 });
 
 /// Software that names its recipients in a line of its own with a label.
@@ -231,7 +231,7 @@ fn head<'a>(line: &'a str, before: &str) -> Option<(String, &'a str)> {
     let labelled = LABEL.as_ref().is_some_and(|form| form.is_match(bare.trim_end()))
         || LABEL.as_ref().is_some_and(|form| form.is_match(lead.trim_end_matches(['<', '"'])));
     let fits = if bare.is_empty() { ends } else { (named || labelled) && (tail.is_empty() || tail.starts_with(['<', ':', ';', '('])) };
-    (fits && !system_address(&address)).then_some((address, rest))
+    (fits && !system_address(&address)).then_some((address, rest.trim_start_matches(['>', '"', '\'', ')', ']', '»', ':', '.', ' '])))
 }
 
 /// Whether an SMTP reply stands in the rest of a line.

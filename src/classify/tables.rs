@@ -99,11 +99,18 @@ struct Pattern {
     open_end: bool,
 }
 
+/// Phrases, compiled.
+struct Words {
+    automaton: AhoCorasick,
+    patterns: Vec<Pattern>,
+}
+
 /// All rules, compiled.
 pub struct Phrases {
     rules: Vec<Rule>,
-    patterns: Vec<Pattern>,
-    words: Option<AhoCorasick>,
+    ascii: Option<Words>,
+    /// The others: only asked where a text has such letters at all.
+    wide: Option<Words>,
     forms: Vec<(usize, Regex)>,
     any_form: RegexSet,
 }
@@ -139,21 +146,22 @@ pub fn code(code: &str) -> Option<&'static Code> {
 
 impl Phrases {
     fn compile(rules: Vec<Rule>) -> Phrases {
-        let (mut patterns, mut bare, mut forms) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut ascii, mut wide, mut forms) = (Vec::new(), Vec::new(), Vec::new());
         for (rule, row) in rules.iter().enumerate() {
             for phrase in &row.phrases {
                 let (at_start, phrase) = phrase.strip_prefix('^').map_or((false, phrase.as_str()), |rest| (true, rest));
                 let (at_end, phrase) = phrase.strip_suffix('$').map_or((false, phrase), |rest| (true, rest));
                 let (open_end, phrase) = phrase.strip_suffix('*').map_or((false, phrase), |rest| (true, rest));
-                patterns.push(Pattern { rule, at_start, at_end, open_end });
-                bare.push(phrase.to_owned());
+                let list = if phrase.is_ascii() { &mut ascii } else { &mut wide };
+                list.push((phrase.to_owned(), Pattern { rule, at_start, at_end, open_end }));
             }
             forms.extend(row.regexes.iter().filter_map(|form| Some((rule, Regex::new(form).ok()?))));
         }
         let any_form = RegexSet::new(forms.iter().map(|(_, form)| form.as_str())).unwrap_or_else(|_| RegexSet::empty());
-        // The automatic choice trades speed for a small automaton; this one is built once and runs over every mail.
-        let words = AhoCorasick::builder().match_kind(MatchKind::Standard).kind(Some(AhoCorasickKind::DFA)).build(&bare).ok();
-        Phrases { rules, patterns, words, forms, any_form }
+        // The automatic choice trades speed for a small automaton. Over ASCII alone a DFA stays small as well; over UTF-8 it would take six
+        // times the memory.
+        let (ascii, wide) = (Words::compile(ascii, AhoCorasickKind::DFA), Words::compile(wide, AhoCorasickKind::ContiguousNFA));
+        Phrases { rules, ascii, wide, forms, any_form }
     }
 
     fn find(&'static self, text: &str, scope: Scope) -> Vec<Hit> {
@@ -167,11 +175,11 @@ impl Phrases {
                 })
                 .or_insert(found.clone());
         };
-        if let Some(words) = &self.words {
-            for found in words.find_overlapping_iter(text) {
-                let Some(pattern) = self.patterns.get(found.pattern().as_usize()) else { continue };
-                let fits = self.rules.get(pattern.rule).is_some_and(|rule| rule.scope == scope) && pattern.fits(text, found.range());
-                if fits {
+        let wide = self.wide.as_ref().filter(|_| !text.is_ascii());
+        for words in self.ascii.iter().chain(wide) {
+            for found in words.automaton.find_overlapping_iter(text) {
+                let Some(pattern) = words.patterns.get(found.pattern().as_usize()) else { continue };
+                if self.rules.get(pattern.rule).is_some_and(|rule| rule.scope == scope) && pattern.fits(text, found.range()) {
                     keep(pattern.rule, found.range());
                 }
             }
@@ -194,6 +202,14 @@ impl Phrases {
                 .then(a.rule.name.cmp(&b.rule.name))
         });
         hits
+    }
+}
+
+impl Words {
+    fn compile(list: Vec<(String, Pattern)>, kind: AhoCorasickKind) -> Option<Words> {
+        let (phrases, patterns): (Vec<String>, Vec<Pattern>) = list.into_iter().unzip();
+        let automaton = AhoCorasick::builder().match_kind(MatchKind::Standard).kind(Some(kind)).build(&phrases).ok()?;
+        Some(Words { automaton, patterns })
     }
 }
 
@@ -240,7 +256,9 @@ mod tests {
         let rules = rules(PHRASES).unwrap();
         assert!(rules.len() > 40);
         toml::from_str::<CodeFile>(CODES).unwrap();
-        assert!(TABLE.words.is_some());
+        assert!(TABLE.ascii.is_some() && TABLE.wide.is_some());
+        let octets: usize = [&TABLE.ascii, &TABLE.wide].into_iter().flatten().map(|words| words.automaton.memory_usage()).sum();
+        assert!(octets < 16 << 20, "{octets}");
         assert_eq!(TABLE.forms.len(), rules.iter().map(|rule| rule.regexes.len()).sum::<usize>(), "a regex does not compile");
         assert_eq!(TABLE.any_form.len(), TABLE.forms.len());
     }
