@@ -1,5 +1,7 @@
 //! Figures, not a test: `BOUNCED_FIGURES=100000 cargo test --release --test store_figures -- --ignored --nocapture`.
 
+#![allow(clippy::unwrap_used)]
+
 mod store_support;
 
 use std::{path::Path, sync::Arc, time::Instant};
