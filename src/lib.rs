@@ -20,6 +20,7 @@ pub mod control;
 pub mod intake;
 pub mod ledger;
 pub mod message;
+pub mod monitor;
 pub mod outbox;
 pub mod smtp;
 pub mod stamp;

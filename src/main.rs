@@ -1,3 +1,7 @@
 //! The `bounced` command. Everything is in the library, along the way of a mail.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bounced::cli::main()
+}

@@ -2,14 +2,107 @@
 //!
 //! Pure and total. Knowledge is data: a table of codes and a table of phrases, compiled once into a linear-time automaton. Every verdict
 //! carries the rule that decided and the words it matched.
+//!
+//! The steps, each a file: what sort of mail it is ([`kind`]), whom it speaks of ([`recipient`], out of fields or [`prose`]), which SMTP
+//! reply stands in it ([`reply`]), what that means ([`weigh`], by the [`tables`]).
 
+mod bounce;
+mod kind;
+mod person;
+mod prose;
+mod recipient;
+mod reply;
+mod tables;
+mod text;
 mod verdict;
+mod weigh;
 
+pub use tables::note;
 pub use verdict::*;
 
-use crate::message::Report;
+use crate::{
+    address,
+    message::Report,
+    taxonomy::{Kind, Status},
+};
+
+use prose::Prose;
+
+/// So many addresses are handed to whoever looks for the person behind a short VERP form.
+const MAX_NAMED: usize = 50;
 
 /// Tells what a mail means for each recipient that it speaks of. There is always at least one verdict.
-pub fn tell(_report: &Report, _envelope: &Envelope<'_>) -> Telling {
-    Telling { kind: crate::taxonomy::Kind::Other, verdicts: Vec::new() }
+pub fn tell(report: &Report, envelope: &Envelope<'_>) -> Telling {
+    let prose = Prose::read(&report.prose);
+    let nature = kind::nature(report, envelope, &prose);
+    let mut verdicts = match nature.status {
+        None => bounce::verdicts(report, envelope, &prose, &nature),
+        Some(status) => person::verdicts(report, &prose, &nature, status),
+    };
+    if let Some(verp) = envelope.verp_address.and_then(address::normal) {
+        verdicts = fold(verdicts, &verp);
+    }
+    let kind = verdicts.iter().map(|verdict| verdict.status).min_by_key(|&status| gravity(status)).map_or(Kind::Other, kind_of);
+    Telling { kind, verdicts }
 }
+
+/// All addresses that a report names as its recipient, in normal form, the most trusted first, at most 50.
+pub fn named_addresses(report: &Report) -> Vec<String> {
+    let mut named = recipient::named_addresses(report, &Prose::read(&report.prose));
+    named.truncate(MAX_NAMED);
+    named
+}
+
+/// Addresses inside the mail that may be VERP addresses of ours, as written and trimmed, each once, at most 50: the original's reverse-path
+/// as ARF and the returned header give it, and whatever else of the original may bear one.
+pub fn vouchers(report: &Report) -> Vec<String> {
+    let feedback = report.feedback.iter().flat_map(|feedback| feedback.original_mail_from.iter().chain(&feedback.original_rcpt_to));
+    let original = report.original.iter().flat_map(|original| {
+        let other = original.other.iter().map(|(_, value)| value);
+        original.return_path.iter().chain(other).chain(&original.from).chain(&original.to)
+    });
+    let found = feedback.chain(original).take(4 * MAX_NAMED).flat_map(|text| {
+        let text = text::cut(text, 4096);
+        let bare = text.trim().trim_start_matches('<').trim_end_matches('>');
+        address::split(bare).map(|_| vec![bare.to_owned()]).unwrap_or_else(|| prose::addresses(text))
+    });
+    let mut found = prose::distinct(found.collect());
+    found.truncate(MAX_NAMED);
+    found
+}
+
+/// One mail at one VERP address is one event for one person: failed before delayed before delivered (taxonomy rules 4 and 6).
+fn fold(verdicts: Vec<Verdict>, verp: &str) -> Vec<Verdict> {
+    let theirs = |verdict: &Verdict| verdict.address.as_deref() != Some(verp);
+    let Some(mut one) = verdicts.into_iter().min_by_key(|verdict| (gravity(verdict.status), theirs(verdict))) else { return Vec::new() };
+    one.reported_address = one.address.take().filter(|named| named != verp);
+    one.address = Some(verp.to_owned());
+    vec![one]
+}
+
+/// Failed, delayed, what people and their software answer, delivered, nothing.
+fn gravity(status: Status) -> u8 {
+    match status {
+        Status::TransientBounce => 1,
+        Status::SpamComplaint | Status::UnsubscribeRequest => 2,
+        Status::AutoReply | Status::SubscribeRequest | Status::ChallengeResponse => 3,
+        Status::Delivered => 4,
+        Status::Undetermined => 5,
+        _ => 0,
+    }
+}
+
+fn kind_of(status: Status) -> Kind {
+    match status {
+        Status::AutoReply => Kind::AutoReply,
+        Status::SubscribeRequest | Status::UnsubscribeRequest => Kind::Request,
+        Status::ChallengeResponse => Kind::Challenge,
+        Status::SpamComplaint => Kind::Complaint,
+        Status::Delivered => Kind::Delivered,
+        Status::Undetermined => Kind::Other,
+        _ => Kind::Bounce,
+    }
+}
+
+#[cfg(test)]
+mod tests;

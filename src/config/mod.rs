@@ -1,6 +1,24 @@
 //! The configuration: TOML as written → a validated type that cannot be invalid. All errors at once, each with file, line and key.
 //!
-//! Pure but for reading the files that it names. Later code never sees a raw value.
+//! Pure but for reading the files that it names. Later code never sees a raw value. Relative paths of files to be read (secrets, certificates,
+//! templates) begin at the configuration's own folder, those of what the daemon writes (`data_dir`, `control_socket`, a relay's `file:`) at the
+//! current one.
+
+mod errors;
+mod files;
+mod load;
+mod mail;
+mod names;
+mod own_key;
+mod reader;
+mod rest;
+mod smtp;
+mod status;
+mod step;
+mod templates;
+mod trigger;
+mod units;
+mod verp;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -8,6 +26,9 @@ use ipnet::IpNet;
 use jiff::{civil::Time, tz::TimeZone};
 
 use crate::{action::MailTemplate, ledger::Rules};
+
+pub use errors::{Errors, Problem};
+pub use own_key::own_key;
 
 /// A whole, valid configuration.
 #[derive(Debug, Clone)]

@@ -1,10 +1,20 @@
 //! Envelope and bytes → recipients resolved, told in a bounded pool, handed to the writer.
 //!
-//! SMTP, import and demo come in here. A panic while telling is caught: the mail is then `undetermined` with its raw kept.
+//! SMTP, import and demo come in here. A panic while telling is caught: the mail is then `undetermined` with its raw kept. When the store
+//! can't record, the whole mail is refused for now and the sender keeps it.
+
+mod dedupe;
+mod gate;
+mod pool;
+mod resolve;
+mod take;
 
 use std::net::IpAddr;
 
 use bytes::Bytes;
+
+pub use gate::{Gate, Policy};
+pub use take::{Intake, Notice, Reply};
 
 use crate::verp::Decoded;
 
@@ -29,7 +39,7 @@ pub enum Door {
     Postmaster,
 }
 
-/// Why a recipient isn't taken, RFC 5321 replies in the order 550 5.7.1, 550 5.1.1, 550 5.7.1.
+/// Why a recipient isn't taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("relaying denied: that domain is not ours")]

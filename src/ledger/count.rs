@@ -79,7 +79,7 @@ impl Count {
             Comparator::MoreThan(n) => n < u64::MAX && self.past(n.saturating_add(1), trigger.repeat, mark),
             // A window slides: without `repeat` each multiple comes once.
             Comparator::Every(n) => {
-                self.grew && n > 0 && self.now % n == 0 && (trigger.repeat || mark.is_none_or(|mark| mark.count < self.now))
+                self.grew && n > 0 && self.now.is_multiple_of(n) && (trigger.repeat || mark.is_none_or(|mark| mark.count < self.now))
             }
         }
     }

@@ -21,7 +21,7 @@ impl Person {
         for entry in self.counted.recent.iter_mut().filter(|entry| concerned(entry.status)) {
             entry.cleared = true;
         }
-        self.fired.retain(|fired| statuses.is_some() && !fired.when.iter().any(|status| concerned(*status)));
+        self.fired.retain(|fired| !fired.when.iter().any(|status| concerned(*status)));
     }
 
     /// Whether so long has passed without a bounce that the counts lapse (`[count] reset_after`).

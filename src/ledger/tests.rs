@@ -362,4 +362,6 @@ fn keys_stay_for_good() {
     assert_eq!(rich.key(), 0x622e_e770_1cea_c628);
     assert_eq!(Trigger { repeat: true, steps: vec![Step::Tag("x".into())], ..plain.clone() }.key(), plain.key());
     assert_ne!(Trigger { per: Per::All, ..plain.clone() }.key(), plain.key());
+    assert_eq!(rules(&[plain.clone(), rich.clone()]).clash(), None);
+    assert_eq!(rules(&[plain.clone(), rich, plain.clone()]).clash(), Some((&plain, &plain)));
 }

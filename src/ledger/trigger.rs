@@ -1,5 +1,7 @@
 //! Triggers as the ledger sees them.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 use sha2::{Digest, Sha256};
 
@@ -119,5 +121,11 @@ impl Rules {
     /// How far back windows of triggers `per` a scope look.
     pub fn reach(&self, per: Per) -> Option<SignedDuration> {
         self.triggers.iter().filter(|trigger| trigger.per == per).filter_map(|trigger| trigger.within).max()
+    }
+
+    /// Two triggers whose jobs would bear one id: the same name and condition twice, or 32 bits that met by chance. To be refused.
+    pub fn clash(&self) -> Option<(&Trigger, &Trigger)> {
+        let mut seen = BTreeMap::new();
+        self.triggers.iter().find_map(|trigger| seen.insert(trigger.job_key(), trigger).map(|earlier| (earlier, trigger)))
     }
 }

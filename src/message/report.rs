@@ -2,7 +2,7 @@
 
 use crate::taxonomy::Action;
 
-/// The facts of one mail. Text is decoded to UTF-8 and cut at sane lengths; an absent fact is `None` or empty.
+/// The facts of one mail. Every fact but the prose is one line without control characters, at most 4 KiB long. Text is decoded to UTF-8 and cut at sane lengths; an absent fact is `None` or empty.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Report {
     pub header: Header,
@@ -11,9 +11,10 @@ pub struct Report {
     /// Per-message fields of RFC 3464, section 2.2.
     pub reporting_mta: Option<String>,
     pub original_envelope_id: Option<String>,
-    /// Per-recipient blocks, in their order.
+    /// Per-recipient blocks, in their order, at most 100.
     pub recipients: Vec<RecipientFields>,
-    /// The human-readable part: of a report its first text, of other mail the whole text without what it quotes or returns.
+    /// The human-readable part: of a report the text before its status, of other mail the whole text; without what it quotes or returns, and
+    /// without lines that cite the original's subject. LF line ends, at most 64 KiB.
     pub prose: String,
     pub feedback: Option<Feedback>,
     pub disposition: Option<Disposition>,
@@ -24,10 +25,13 @@ pub struct Report {
 /// The arriving mail's own header fields that matter.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Header {
+    /// With its angle brackets, as all message ids here.
     pub message_id: Option<String>,
     pub subject: Option<String>,
-    /// Addresses only, in their order.
+    /// Addresses only, in their order; a word without a domain (`MAILER-DAEMON`) is kept.
     pub from: Vec<String>,
+    /// The display name of the first From address.
+    pub from_name: Option<String>,
     pub reply_to: Vec<String>,
     pub to: Vec<String>,
     /// The `Return-Path` field, `Some("")` for `<>`.
@@ -36,7 +40,8 @@ pub struct Header {
     pub precedence: Option<String>,
     pub failed_recipients: Vec<String>,
     pub in_reply_to: Vec<String>,
-    /// Other fields by lowercased name, in their order, for the forms that are told by a field of their own.
+    /// Other fields by lowercased name, in their order, for the forms that are told by a field of their own: at most 100, decoded, each cut at
+    /// 1,000 octets, without signatures, trace fields and authentication results.
     pub other: Vec<(String, String)>,
     /// How many `Received` fields the mail bears (loops).
     pub received: usize,
@@ -65,8 +70,14 @@ pub struct RecipientFields {
     /// As written, `5.1.1`.
     pub status: Option<String>,
     pub remote_mta: Option<String>,
+    /// In lower case: `smtp`, `x-unix`.
     pub diagnostic_type: Option<String>,
+    /// The words without the type, folded lines joined by one space.
     pub diagnostic: Option<String>,
+    /// Sendmail's `X-Actual-Recipient`: whom it really tried, after aliases.
+    pub actual_recipient: Option<String>,
+    /// As written. Where it stands, the report is about a delay.
+    pub will_retry_until: Option<String>,
 }
 
 /// RFC 5965, section 3.
@@ -89,7 +100,7 @@ pub struct Disposition {
     pub original_message_id: Option<String>,
 }
 
-/// The header of the returned original.
+/// The header of the returned original, as far as it came back: from a part, from behind a separator in the text, or only its cited subject.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Original {
     pub message_id: Option<String>,
@@ -97,6 +108,7 @@ pub struct Original {
     pub return_path: Option<String>,
     pub from: Vec<String>,
     pub to: Vec<String>,
-    /// `List-Unsubscribe` targets that are mail addresses, and VERP-like fields such as `X-VERP`.
+    /// All its `X-` fields (`X-VERP`, `X-Campaign`), `List-Unsubscribe`, `List-Id`, `Delivered-To`, `Envelope-To`, `Errors-To`, `Sender`,
+    /// `Reply-To`, `Feedback-Id` and the like, by lowercased name, each cut at 1,000 octets.
     pub other: Vec<(String, String)>,
 }

@@ -55,14 +55,16 @@ pub struct Job {
     pub task: Task,
     pub facts: Facts,
     pub state: State,
+    /// Begun ones; a retry by hand counts anew.
     pub attempts: u32,
+    /// Since when it is tried: when the trigger fired, or the retry by hand.
     pub created: Timestamp,
     /// When it is due next; of a running job, when its lease ends; of a finished one, when it ended.
     pub next: Timestamp,
     pub last_error: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     Waiting,

@@ -10,5 +10,14 @@
 //! At least once: a job that ran when the power failed runs again under the same id.
 
 mod job;
+mod jobs;
+mod lanes;
+pub mod retry;
+mod worker;
+
+#[cfg(test)]
+mod tests;
 
 pub use job::*;
+pub use jobs::*;
+pub use worker::*;

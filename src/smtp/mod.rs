@@ -1,11 +1,27 @@
 //! SMTP in: bytes → replies and finished mails.
 //!
-//! `framing` and `session` are pure: verbs, order and limits, no socket, no clock. `server` is the shell round them: accept, deadlines, TLS,
-//! caps, back-pressure. Knows nothing of what a bounce is.
+//! `framing`, `command`, `reply` and `session` are pure: verbs, order and limits, no socket, no clock. `server`, `connection`, `sockets`, `limits` and
+//! `tls` are the shell round them: accept, deadlines, TLS, caps, back-pressure. Knows nothing of what a bounce is.
+
+pub mod command;
+mod connection;
+pub mod framing;
+mod handler;
+pub mod limits;
+pub mod reply;
+pub mod server;
+pub mod session;
+pub mod sockets;
+pub mod telemetry;
+pub mod tls;
 
 use std::future::Future;
 
 use crate::intake::{Arrival, Failure, Mailbox, Refusal};
+
+pub use server::{Server, Settings};
+pub use sockets::bind;
+pub use telemetry::describe;
 
 /// What the dialogue asks of the rest of the house.
 pub trait Handler: Send + Sync + 'static {

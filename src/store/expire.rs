@@ -184,7 +184,7 @@ impl Step<'_> {
     }
 
     fn done_jobs(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        let (first, last) = keys::due_until(JobState::Done, now.saturating_sub(outbox::KEEP_DONE).unwrap_or(Timestamp::MIN));
+        let (first, last) = keys::due_until(JobState::Done, keys::NO_LANE, now.saturating_sub(outbox::KEEP_DONE).unwrap_or(Timestamp::MIN));
         for (key, _) in self.rows.untouched(&first, &last, ROWS)? {
             let Some((_, id)) = keys::of_due(&key) else { return Err(StoreError::damaged("a job's due row")) };
             self.gone += usize::from(outbox::drop_job(&mut self.rows, &mut self.state, id)?);

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     ledger::{Changes, Event, Input, Known, MailInput, Per, Person, RawRef, Standing, domain_of},
-    outbox::JobId,
+    outbox::{JobId, lane},
     verp::PersonKey,
 };
 
@@ -221,10 +221,11 @@ impl<'a> Fold<'a> {
         }
         for job in changes.jobs {
             let id = JobId { epoch: self.epoch, event, trigger: job.trigger, place: job.place };
+            let lane = lane(&job.task);
             let body = postcard::to_stdvec(&JobBody::V1 { id, task: job.task, facts: job.facts }).map_err(StoreError::read)?;
             let body = self.append(JOB, &body)?;
             self.jobs_changed = true;
-            outbox::create(&mut self.rows, &mut self.state, id, at, body)?;
+            outbox::create(&mut self.rows, &mut self.state, id, at, body, &lane)?;
         }
         if let (Some(key), Some(person)) = (mail.person, changes.person) {
             self.index(key, &person)?;

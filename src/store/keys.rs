@@ -11,7 +11,7 @@
 //! | `y` | day, scope, name | the day's counts and those of its hours |
 //! | `e` | event id | where in the segments events from this one on lie |
 //! | `j` | job id | a job's state |
-//! | `q` | job state, time, job id | nothing: jobs in the order in which they are due |
+//! | `q` | job state, lane, time, job id | nothing: jobs in the order in which they are due |
 //! | `r` | segment | when the last raw mail in it came |
 //! | `~` | another key, 0, piece | what didn't fit into that row |
 
@@ -112,25 +112,54 @@ pub fn state_octet(state: State) -> u8 {
     }
 }
 
-pub fn due(state: State, at: Timestamp, id: JobId) -> Vec<u8> {
-    key(DUE, &[&[state_octet(state)], &sortable(at), &job_octets(id)])
+/// The lane of all jobs but waiting ones.
+pub const NO_LANE: u32 = 0;
+
+/// A lane's name in keys, see [`crate::outbox::lane`]. Two that met by chance would share their places.
+pub fn lane(name: &str) -> u32 {
+    let digest = Sha256::digest(name.as_bytes());
+    digest.first_chunk().map_or(1, |octets| u32::from_be_bytes(*octets).max(1))
 }
 
-/// All rows of a state up to and with `until`: from the first key to just before the second.
-pub fn due_until(state: State, until: Timestamp) -> (Vec<u8>, Vec<u8>) {
-    let after = u64::from_be_bytes(sortable(until)).saturating_add(1).to_be_bytes();
-    (key(DUE, &[&[state_octet(state)]]), key(DUE, &[&[state_octet(state)], &after]))
+pub fn due(state: State, lane: u32, at: Timestamp, id: JobId) -> Vec<u8> {
+    key(DUE, &[&[state_octet(state)], &lane.to_be_bytes(), &sortable(at), &job_octets(id)])
+}
+
+/// All rows of a state and lane up to and with `until`: from the first key to just before the second.
+pub fn due_until(state: State, lane: u32, until: Timestamp) -> (Vec<u8>, Vec<u8>) {
+    let (state, lane) = ([state_octet(state)], lane.to_be_bytes());
+    (key(DUE, &[&state, &lane]), key(DUE, &[&state, &lane, &after(until)]))
+}
+
+/// All rows of a state and lane later than `time`.
+pub fn due_after(state: State, lane: u32, time: Timestamp) -> (Vec<u8>, Vec<u8>) {
+    let (state, lane) = ([state_octet(state)], lane.to_be_bytes());
+    (key(DUE, &[&state, &lane, &after(time)]), key(DUE, &[&state, &lane, &[u8::MAX; 9]]))
+}
+
+/// All waiting rows of the lanes from `lane` on.
+pub fn waiting_from(lane: u32) -> (Vec<u8>, Vec<u8>) {
+    let state = [state_octet(State::Waiting)];
+    (key(DUE, &[&state, &lane.to_be_bytes()]), key(DUE, &[&state, &[u8::MAX; 5]]))
+}
+
+fn after(time: Timestamp) -> [u8; 8] {
+    u64::from_be_bytes(sortable(time)).saturating_add(1).to_be_bytes()
+}
+
+pub fn lane_of_due(key: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(key.get(2..6)?.try_into().ok()?))
 }
 
 /// Time and id of a [`due`] key.
 pub fn of_due(key: &[u8]) -> Option<(Timestamp, JobId)> {
     let field = |from: usize, to: usize| key.get(from..to);
-    let at = u64::from_be_bytes(field(2, 10)?.try_into().ok()?);
+    let at = u64::from_be_bytes(field(6, 14)?.try_into().ok()?);
     let id = JobId {
-        epoch: u32::from_be_bytes(field(10, 14)?.try_into().ok()?),
-        event: u64::from_be_bytes(field(14, 22)?.try_into().ok()?),
-        trigger: u32::from_be_bytes(field(22, 26)?.try_into().ok()?),
-        place: u16::from_be_bytes(field(26, 28)?.try_into().ok()?),
+        epoch: u32::from_be_bytes(field(14, 18)?.try_into().ok()?),
+        event: u64::from_be_bytes(field(18, 26)?.try_into().ok()?),
+        trigger: u32::from_be_bytes(field(26, 30)?.try_into().ok()?),
+        place: u16::from_be_bytes(field(30, 32)?.try_into().ok()?),
     };
     Some((Timestamp::from_millisecond(i64::try_from(at).ok()?).ok()?, id))
 }
@@ -159,13 +188,13 @@ mod tests {
     fn due_rows_are_in_order_and_read_back() {
         let id = JobId { epoch: 7, event: 1 << 40, trigger: 9, place: 3 };
         let at = Timestamp::from_millisecond(1_000_000_000_123).unwrap();
-        let key = due(State::Waiting, at, id);
-        assert_eq!(of_due(&key), Some((at, id)));
-        let (from, to) = due_until(State::Waiting, at);
+        let key = due(State::Waiting, 5, at, id);
+        assert_eq!((of_due(&key), lane_of_due(&key)), (Some((at, id)), Some(5)));
+        let (from, to) = due_until(State::Waiting, 5, at);
         assert!(from <= key && key < to);
-        let later = due(State::Waiting, Timestamp::from_millisecond(1_000_000_000_124).unwrap(), id);
+        let later = due(State::Waiting, 5, Timestamp::from_millisecond(1_000_000_000_124).unwrap(), id);
         assert!(later >= to, "later is out of the range");
-        assert!(due(State::Running, at, id) >= to, "so is another state");
+        assert!(due(State::Running, NO_LANE, at, id) >= to, "so is another state");
         assert_eq!(of_due(&key[..20]), None);
     }
 }

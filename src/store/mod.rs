@@ -18,6 +18,7 @@
 mod error;
 mod expire;
 mod fold;
+mod jobs;
 mod keys;
 mod marker;
 mod open;
@@ -33,6 +34,7 @@ mod shared;
 mod writer;
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     path::Path,
     sync::{Arc, Mutex, mpsc},
@@ -57,7 +59,7 @@ use self::{
 };
 use crate::{
     ledger::{Changes, Input, Known, Per, Rules},
-    outbox::{Job, JobId},
+    outbox::{Job, JobId, Want},
 };
 
 /// One input's fate.
@@ -108,6 +110,8 @@ pub struct Store {
     shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    /// Up to which change of the jobs the outbox's worker has heard.
+    heard: tokio::sync::Mutex<watch::Receiver<u64>>,
 }
 
 impl Store {
@@ -117,7 +121,8 @@ impl Store {
         let (commands, inbox) = mpsc::channel();
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || writer.run(&inbox));
         let thread = thread.map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
-        Ok(Store { shared, commands, writer: Mutex::new(Some(thread)) })
+        let heard = tokio::sync::Mutex::new(shared.jobs_changed.subscribe());
+        Ok(Store { shared, commands, writer: Mutex::new(Some(thread)), heard })
     }
 
     /// From the next batch on.
@@ -151,7 +156,17 @@ impl Store {
         lease: SignedDuration,
         most: usize,
     ) -> impl Future<Output = Result<Vec<Job>, StoreError>> + Send + use<> {
-        self.ask(move |reply| Command::Claim { now, lease, most, reply })
+        self.claim_of(now, now.saturating_add(lease).unwrap_or(Timestamp::MAX), Want { max: most, each: usize::MAX, held: BTreeMap::new() })
+    }
+
+    /// The same until `until`, and of no lane more than there is room for.
+    pub fn claim_of(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        want: Want,
+    ) -> impl Future<Output = Result<Vec<Job>, StoreError>> + Send + use<> {
+        self.ask(move |reply| Command::Claim { now, until, want, reply })
     }
 
     /// `false`: there is no such job, or it is done.

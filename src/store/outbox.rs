@@ -1,5 +1,7 @@
 //! Jobs in the store: each has one row with its state and one that puts it in order of time; what it is about lies in the segments.
 
+use std::collections::HashMap;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
@@ -11,7 +13,7 @@ use super::{
 };
 use crate::{
     ledger::RawRef,
-    outbox::{Job, JobId, State},
+    outbox::{Job, JobId, State, Want},
 };
 
 /// Finished jobs can be seen for so long.
@@ -20,8 +22,15 @@ pub const KEEP_DONE: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// An error's text is cut to so many characters.
 const ERROR_CHARS: usize = 500;
 
-pub fn create(rows: &mut Overlay<'_>, state: &mut StoreState, id: JobId, at: Timestamp, body: RawRef) -> Result<(), StoreError> {
-    let row = JobRow { state: State::Waiting, attempts: 0, created: at, next: at, last_error: None, body };
+pub fn create(
+    rows: &mut Overlay<'_>,
+    state: &mut StoreState,
+    id: JobId,
+    at: Timestamp,
+    body: RawRef,
+    lane: &str,
+) -> Result<(), StoreError> {
+    let row = JobRow { state: State::Waiting, attempts: 0, created: at, next: at, last_error: None, body, lane: keys::lane(lane) };
     put(rows, state, id, None, row)
 }
 
@@ -33,14 +42,19 @@ fn put(rows: &mut Overlay<'_>, state: &mut StoreState, id: JobId, old: Option<&J
     if let Some(old) = old {
         forget_due(rows, state, id, old)?;
     }
-    rows.put(keys::due(new.state, new.next, id), Vec::new())?;
+    rows.put(due(&new, id), Vec::new())?;
     tally(state, new.state, 1);
     rows.put(keys::job(id), encode(&new)?)
 }
 
 fn forget_due(rows: &mut Overlay<'_>, state: &mut StoreState, id: JobId, old: &JobRow) -> Result<(), StoreError> {
     tally(state, old.state, -1);
-    rows.remove(keys::due(old.state, old.next, id))
+    rows.remove(due(old, id))
+}
+
+fn due(row: &JobRow, id: JobId) -> Vec<u8> {
+    let lane = if row.state == State::Waiting { row.lane } else { keys::NO_LANE };
+    keys::due(row.state, lane, row.next, id)
 }
 
 fn tally(state: &mut StoreState, of: State, change: i64) {
@@ -49,36 +63,87 @@ fn tally(state: &mut StoreState, of: State, change: i64) {
     }
 }
 
-/// Due jobs become running, with a lease until `now + lease`: those waiting first, then those whose lease ran out.
+/// Due jobs become running, with a lease until `until`: those waiting first, then those whose lease ran out; of no lane more than there is
+/// room for. A lane that has none costs two lookups, however many wait in it.
 pub fn claim(
     rows: &mut Overlay<'_>,
     state: &mut StoreState,
     folder: &Folder,
     now: Timestamp,
-    lease: SignedDuration,
-    most: usize,
+    until: Timestamp,
+    want: &Want,
 ) -> Result<Vec<Job>, StoreError> {
-    let until = now.saturating_add(lease).unwrap_or(Timestamp::MAX);
+    let mut room = Room::new(want);
+    let mut due = waiting(rows, now, want, &room)?;
+    due.sort_unstable();
+    let (first, last) = keys::due_until(State::Running, keys::NO_LANE, now);
+    for (key, _) in rows.untouched(&first, &last, usize::MAX)? {
+        due.push(keys::of_due(&key).ok_or_else(|| StoreError::damaged("a job's due row"))?);
+    }
     let mut claimed = Vec::new();
-    for from in [State::Waiting, State::Running] {
-        let (first, last) = keys::due_until(from, now);
-        for (key, _) in rows.untouched(&first, &last, most.saturating_sub(claimed.len()))? {
-            let Some((_, id)) = keys::of_due(&key) else { return Err(StoreError::damaged("a job's due row")) };
-            let Some(old) = row(rows, id)? else { return Err(StoreError::damaged(format!("job {id}, which is due and isn't there"))) };
-            let mut new = JobRow { state: State::Running, attempts: old.attempts.saturating_add(1), next: until, ..old.clone() };
-            match job(folder, id, &new) {
-                Ok(job) => claimed.push(job),
-                Err(error @ StoreError::Read(_)) => {
-                    tracing::error!(%id, %error, "a job can't be read now");
-                    continue;
-                }
-                // A damaged job must not stand in the way of all others.
-                Err(error) => new = JobRow { state: State::Dead, next: now, last_error: Some(error.to_string()), ..new },
-            }
-            put(rows, state, id, Some(&old), new)?;
+    for (_, id) in due {
+        if claimed.len() >= want.max {
+            break;
         }
+        let Some(old) = row(rows, id)? else { return Err(StoreError::damaged(format!("job {id}, which is due and isn't there"))) };
+        if !room.take(old.lane) {
+            continue;
+        }
+        let mut new = JobRow { state: State::Running, attempts: old.attempts.saturating_add(1), next: until, ..old.clone() };
+        match job(folder, id, &new) {
+            Ok(job) => claimed.push(job),
+            Err(error @ StoreError::Read(_)) => {
+                tracing::error!(%id, %error, "a job can't be read now");
+                continue;
+            }
+            // A damaged job must not stand in the way of all others.
+            Err(error) => new = JobRow { state: State::Dead, next: now, last_error: Some(error.to_string()), ..new },
+        }
+        put(rows, state, id, Some(&old), new)?;
     }
     Ok(claimed)
+}
+
+/// Of each lane, the first that are due and that there is room for.
+fn waiting(rows: &Overlay<'_>, now: Timestamp, want: &Want, room: &Room) -> Result<Vec<(Timestamp, JobId)>, StoreError> {
+    let damaged = || StoreError::damaged("a job's due row");
+    let mut due = Vec::new();
+    let mut from = Some(keys::NO_LANE);
+    while let Some(start) = from {
+        let (first, last) = keys::waiting_from(start);
+        let found = rows.untouched(&first, &last, 1)?;
+        let Some((key, _)) = found.first() else { break };
+        let lane = keys::lane_of_due(key).ok_or_else(damaged)?;
+        let (first, last) = keys::due_until(State::Waiting, lane, now);
+        for (key, _) in rows.untouched(&first, &last, room.of(lane).min(want.max))? {
+            due.push(keys::of_due(&key).ok_or_else(damaged)?);
+        }
+        from = lane.checked_add(1);
+    }
+    Ok(due)
+}
+
+/// How many jobs of each lane may still be handed out.
+struct Room {
+    each: usize,
+    held: HashMap<u32, usize>,
+}
+
+impl Room {
+    fn new(want: &Want) -> Room {
+        Room { each: want.each, held: want.held.iter().map(|(name, held)| (keys::lane(name), *held)).collect() }
+    }
+
+    fn of(&self, lane: u32) -> usize {
+        self.each.saturating_sub(self.held.get(&lane).copied().unwrap_or(0))
+    }
+
+    fn take(&mut self, lane: u32) -> bool {
+        let held = self.held.entry(lane).or_default();
+        let room = *held < self.each;
+        *held = held.saturating_add(usize::from(room));
+        room
+    }
 }
 
 /// Returns whether there is such a job that isn't done.
@@ -94,10 +159,10 @@ pub fn finish(rows: &mut Overlay<'_>, state: &mut StoreState, now: Timestamp, id
     Ok(true)
 }
 
-/// By hand: due now, its attempts counted from none. A job that runs is left alone.
+/// By hand: due now, its attempts and its time counted from none. A job that runs is left alone.
 pub fn retry(rows: &mut Overlay<'_>, state: &mut StoreState, now: Timestamp, id: JobId) -> Result<bool, StoreError> {
     let Some(old) = row(rows, id)?.filter(|old| matches!(old.state, State::Waiting | State::Dead)) else { return Ok(false) };
-    put(rows, state, id, Some(&old), JobRow { state: State::Waiting, attempts: 0, next: now, ..old.clone() })?;
+    put(rows, state, id, Some(&old), JobRow { state: State::Waiting, attempts: 0, created: now, next: now, ..old.clone() })?;
     Ok(true)
 }
 
@@ -110,7 +175,7 @@ pub fn drop_job(rows: &mut Overlay<'_>, state: &mut StoreState, id: JobId) -> Re
 
 /// At open nobody works on anything: what ran is due at once. Returns how many there were.
 pub fn rescue(rows: &mut Overlay<'_>, state: &mut StoreState, now: Timestamp) -> Result<usize, StoreError> {
-    let (first, last) = keys::due_until(State::Running, Timestamp::MAX);
+    let (first, last) = keys::due_until(State::Running, keys::NO_LANE, Timestamp::MAX);
     let running = rows.untouched(&first, &last, usize::MAX)?;
     for (key, _) in &running {
         let Some((_, id)) = keys::of_due(key) else { continue };

@@ -54,6 +54,8 @@ pub struct EventFilter {
     /// Of a person those that their record still remembers are found: the last 256 counted and the last 256 apart.
     pub person: Option<PersonKey>,
     pub since: Option<Timestamp>,
+    /// Only events with a smaller id, to go on where the last call ended.
+    pub below: Option<u64>,
     /// The most to give; 0 is all.
     pub limit: usize,
 }
@@ -213,14 +215,14 @@ impl Store {
             found.len() < limit
         };
         if let Some(person) = filter.person {
-            for id in self.events_of(person)? {
+            for id in self.events_of(person)?.into_iter().filter(|id| filter.below.is_none_or(|below| *id < below)) {
                 if self.event(id)?.is_some_and(|event| !take(event)) {
                     break;
                 }
             }
             return Ok(found);
         }
-        let mut below = u64::MAX;
+        let mut below = filter.below.unwrap_or(u64::MAX);
         'all: while let Some((first, events)) = self.events_below(below)? {
             for event in events {
                 if !take(event) {
@@ -285,10 +287,13 @@ impl Store {
         let mut ids = Vec::new();
         for state in [JobState::Running, JobState::Waiting, JobState::Dead, JobState::Done] {
             if filter.state.is_none_or(|wanted| wanted == state) {
+                let mut found = Vec::new();
                 self.scan(&[keys::DUE, keys::state_octet(state)], |key, _| {
-                    ids.extend(keys::of_due(key).map(|(_, id)| id));
+                    found.extend(keys::of_due(key));
                     Ok(())
                 })?;
+                found.sort_unstable();
+                ids.extend(found.into_iter().map(|(_, id)| id));
             }
         }
         let jobs = ids.into_iter().filter_map(|id| self.job(id).transpose());
@@ -302,14 +307,22 @@ impl Store {
 
     /// When the next waiting job is due or the next lease ends.
     pub fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.next_due_after(Timestamp::MIN)
+    }
+
+    /// The earliest such time after `time`.
+    pub fn next_due_after(&self, time: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let _gate = self.shared.read()?;
-        let mut due = None;
-        for state in [JobState::Waiting, JobState::Running] {
-            let (first, last) = keys::due_until(state, Timestamp::MAX);
-            if let Some(row) = self.shared.db.range(first..last).next() {
-                let at = keys::of_due(&row?.0).map(|(at, _)| at);
-                due = due.into_iter().chain(at).min();
-            }
+        let first = |(first, last): (Vec<u8>, Vec<u8>)| self.shared.db.range(first..last).next().transpose();
+        let at = |row: Option<(sled::IVec, sled::IVec)>| row.and_then(|(key, _)| keys::of_due(&key)).map(|(at, _)| at);
+        let mut due = at(first(keys::due_after(JobState::Running, keys::NO_LANE, time))?);
+        let mut from = Some(keys::NO_LANE);
+        while let Some(start) = from {
+            let Some((key, _)) = first(keys::waiting_from(start))? else { break };
+            let Some(lane) = keys::lane_of_due(&key) else { break };
+            let next = at(first(keys::due_after(JobState::Waiting, lane, time))?);
+            due = due.into_iter().chain(next).min();
+            from = lane.checked_add(1);
         }
         Ok(due)
     }

@@ -129,6 +129,8 @@ pub struct JobRow {
     pub next: Timestamp,
     pub last_error: Option<String>,
     pub body: RawRef,
+    /// [`super::keys::lane`].
+    pub lane: u32,
 }
 
 /// A job as frozen when its trigger fired.

@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::{
@@ -31,14 +31,14 @@ use super::{
 };
 use crate::{
     ledger::Input,
-    outbox::{Job, JobId},
+    outbox::{Job, JobId, Want},
 };
 
 pub type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 pub enum Command {
     Record { inputs: Vec<Input>, raw: Bytes, reply: Reply<Vec<Recorded>> },
-    Claim { now: Timestamp, lease: SignedDuration, most: usize, reply: Reply<Vec<Job>> },
+    Claim { now: Timestamp, until: Timestamp, want: Want, reply: Reply<Vec<Job>> },
     Finish { id: JobId, decided: Decided, reply: Reply<bool> },
     Retry { id: JobId, reply: Reply<bool> },
     Drop { id: JobId, reply: Reply<bool> },
@@ -296,8 +296,8 @@ impl Command {
                 let recorded = fold.record(&inputs, &raw, now);
                 later(recorded, reply, answers)
             }
-            Command::Claim { now, lease, most, reply } => {
-                let claimed = outbox::claim(&mut fold.rows, &mut fold.state, fold.events.folder(), now, lease, most);
+            Command::Claim { now, until, want, reply } => {
+                let claimed = outbox::claim(&mut fold.rows, &mut fold.state, fold.events.folder(), now, until, &want);
                 later(claimed, reply, answers)
             }
             Command::Finish { id, decided, reply } => {

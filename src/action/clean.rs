@@ -1,0 +1,73 @@
+//! Strangers' text made fit for where it goes. Pure and total; what has no business there is dropped or becomes a space.
+
+/// The longest subject that we write, in characters: more is cut and ends in `…`.
+pub const SUBJECT_CHARS: usize = 250;
+
+/// Characters that change the order in which others are shown, or end a line where few programs expect it.
+fn deceptive(c: char) -> bool {
+    matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}' | '\u{FEFF}')
+}
+
+/// Several lines: no control character but newline and tab, CRLF and bare CR become newline.
+pub fn text(input: &str) -> String {
+    let mut out = String::with_capacity(input.len());
+    let mut chars = input.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\r' => {
+                if chars.peek() == Some(&'\n') {
+                    chars.next();
+                }
+                out.push('\n');
+            }
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() || deceptive(c) => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// One line: white space of any kind, and every control character, becomes a single space; the ends are trimmed.
+pub fn line(input: &str) -> String {
+    let mut out = String::with_capacity(input.len());
+    for c in input.chars().filter(|c| !deceptive(*c)) {
+        if c.is_whitespace() || c.is_control() {
+            if !out.is_empty() && !out.ends_with(' ') {
+                out.push(' ');
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
+
+/// [`line`], cut at so many characters with `…` for what is gone.
+pub fn cut(input: &str, chars: usize) -> String {
+    let line = line(input);
+    match line.char_indices().nth(chars) {
+        None => line,
+        Some(_) => line.chars().take(chars.saturating_sub(1)).chain(['…']).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_stays_one_line() {
+        assert_eq!(line("a\r\nBcc: x@example.org\u{0}\u{7f}b"), "a Bcc: x@example.org b");
+        assert_eq!(line("  \u{2028}a\u{85}b\u{202E}c \n"), "a bc");
+        assert_eq!(cut("abcdef", 4), "abc…");
+        assert_eq!(cut("abcd", 4), "abcd");
+        assert_eq!(cut("äöüß", 3), "äö…");
+    }
+
+    #[test]
+    fn text_keeps_lines_and_tabs_only() {
+        assert_eq!(text("a\r\nb\rc\n\td\u{1b}[31m\u{0}"), "a\nb\nc\n\td[31m");
+    }
+}

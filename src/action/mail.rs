@@ -1,0 +1,134 @@
+//! The `mail` and `forward` tasks: frozen template and facts, or a raw mail, become a letter that goes out.
+//!
+//! What the relay refuses for good, and what can't be rendered, is dead at once with the reason; all else is tried again.
+
+use std::sync::Arc;
+
+use super::{
+    Context, MailTask, clean,
+    compose::{Attach, Draft, Letter, Unfit},
+    render::{self, Kind},
+    transport::{SendError, Transport},
+};
+use crate::{
+    config::{self, EnvelopeFrom},
+    outbox::{Job, Outcome},
+};
+
+/// A signed return address of our own for the mail of this name (a job's id), in the first of `smtp.domains`.
+pub type OwnSender = Arc<dyn Fn(&str) -> String + Send + Sync>;
+
+/// `[mail]`, ready: how notifications and alerts leave.
+pub struct Postman {
+    from: String,
+    envelope_from: EnvelopeFrom,
+    hostname: String,
+    own_sender: OwnSender,
+    transport: Transport,
+}
+
+impl Postman {
+    pub fn new(mail: &config::Mail, hostname: &str, own_sender: OwnSender) -> Postman {
+        Postman {
+            from: mail.from.clone(),
+            envelope_from: mail.envelope_from.clone(),
+            hostname: hostname.to_owned(),
+            own_sender,
+            transport: Transport::new(mail, hostname),
+        }
+    }
+
+    /// Another transport than `[mail]` has.
+    pub fn with_transport(self, transport: Transport) -> Postman {
+        Postman { transport, ..self }
+    }
+
+    /// A draft with nothing in it but what all our mails share.
+    pub fn draft<'a>(&'a self, id: &'a str, to: &'a str, subject: &'a str, date: jiff::Timestamp) -> Draft<'a> {
+        Draft {
+            from: &self.from,
+            to,
+            subject,
+            text: String::new(),
+            html: None,
+            attached: None,
+            id,
+            hostname: &self.hostname,
+            date,
+            envelope_from: match &self.envelope_from {
+                EnvelopeFrom::Own => Some((self.own_sender)(id)),
+                EnvelopeFrom::Null => None,
+                EnvelopeFrom::Address(address) => Some(address.clone()),
+            },
+        }
+    }
+
+    /// Sends a draft; an attached 8-bit mail goes in base64 where the relay takes nothing else.
+    pub async fn send(&self, draft: &Draft<'_>) -> Result<(), SendError> {
+        match self.transport.send(&fit(draft.letter(Attach::Plain))?).await {
+            Err(SendError::SevenBitOnly) => self.transport.send(&fit(draft.letter(Attach::Armoured))?).await,
+            other => other,
+        }
+    }
+
+    /// The `mail` task.
+    pub async fn notify(&self, job: &Job, task: &MailTask) -> Outcome {
+        // A stranger must not be able to choose to whom we write: only a signature vouches for the names in an event.
+        if task.to.contains('{') && !job.facts.event.origin.signed {
+            return dead("the recipient comes from the event, and the event isn't signed");
+        }
+        let id = job.id.to_string();
+        let context = Context::new(&job.facts, &id);
+        let template = &task.template;
+        let rendered = render::render(Kind::Address, &task.to, &context).and_then(|to| {
+            let subject = render::render(Kind::Header, &template.subject, &context)?;
+            let text = render::render(Kind::Text, &template.body, &context)?;
+            let html = template.html.as_deref().map(|html| render::render(Kind::Html, html, &context)).transpose()?;
+            Ok((to, subject, text, html))
+        });
+        let (to, subject, text, html) = match rendered {
+            Ok(parts) => parts,
+            Err(error) => return dead(&format!("template '{}': {error}", template.name)),
+        };
+        outcome(self.send(&Draft { text, html, ..self.draft(&id, &to, &subject, job.created) }).await)
+    }
+
+    /// The `forward` task: a mail that a person should read, wrapped under our own From.
+    pub async fn forward(&self, job: &Job, to: &str, raw: &[u8]) -> Outcome {
+        let id = job.id.to_string();
+        let origin = &job.facts.event.origin;
+        let told = |text: Option<&str>| text.filter(|text| !text.is_empty()).map_or("(none)".to_owned(), |text| clean::cut(text, 200));
+        let subject = format!("Fwd to {}: {}", clean::cut(&origin.rcpt, 80), told(origin.subject.as_deref()));
+        let text = format!(
+            "This mail came to {} and looks as if a person wrote it. It is attached as it came.\n\n\
+             Subject:     {}\nReturn-Path: <{}>\nFrom client: {}\nReceived:    {}\nMessage-ID:  {}\n",
+            clean::cut(&origin.rcpt, 200),
+            told(origin.subject.as_deref()),
+            clean::cut(origin.reverse_path.as_deref().unwrap_or_default(), 200),
+            told(origin.client.as_deref()),
+            super::rfc3339(job.facts.event.at),
+            told(origin.message_id.as_deref()),
+        );
+        outcome(self.send(&Draft { text, attached: Some(raw), ..self.draft(&id, to, &subject, job.created) }).await)
+    }
+}
+
+/// A From or a sender that is no address is the configuration's fault, which can be mended.
+fn fit(letter: Result<Letter, Unfit>) -> Result<Letter, SendError> {
+    letter.map_err(|error| match error {
+        Unfit::From(_) => SendError::Later(error.to_string()),
+        Unfit::To(_) | Unfit::Other(_) => SendError::Never(error.to_string()),
+    })
+}
+
+fn outcome(sent: Result<(), SendError>) -> Outcome {
+    match sent {
+        Ok(()) => Outcome::Done,
+        Err(SendError::Never(error)) => Outcome::Dead { error },
+        Err(error) => Outcome::Later { error: error.to_string(), after: None },
+    }
+}
+
+fn dead(error: &str) -> Outcome {
+    Outcome::Dead { error: error.to_owned() }
+}

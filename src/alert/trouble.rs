@@ -1,0 +1,269 @@
+//! What the operator hears of: each trouble in words, with what to do about it. Pure.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    action::{clean, rfc3339},
+    taxonomy::Status,
+};
+
+/// Alerts of one kind go out at most once an hour. The names are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    JobsDied,
+    Room,
+    Blocks,
+    Undetermined,
+    Silence,
+    ReloadRefused,
+    Store,
+    Certificate,
+    Figures,
+}
+
+impl Kind {
+    /// Whether it is a state that lasts, judged again and again, and not something that happens at one moment.
+    pub const fn lasts(self) -> bool {
+        matches!(self, Kind::Room | Kind::Blocks | Kind::Undetermined | Kind::Silence | Kind::Certificate | Kind::Figures)
+    }
+
+    pub const fn id(self) -> &'static str {
+        match self {
+            Kind::JobsDied => "jobs-died",
+            Kind::Room => "room",
+            Kind::Blocks => "blocks",
+            Kind::Undetermined => "undetermined",
+            Kind::Silence => "silence",
+            Kind::ReloadRefused => "reload-refused",
+            Kind::Store => "store",
+            Kind::Certificate => "certificate",
+            Kind::Figures => "figures",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Trouble {
+    /// A job of the outbox is dead.
+    JobDied(DeadJob),
+    /// Bytes.
+    Room { free: u64, min_free: u64 },
+    /// Sender-fault blocks among an hour's mail.
+    Blocks { blocks: u64, total: u64, by_status: Vec<(Status, u64)> },
+    /// In a day, and the number from which it is trouble.
+    Undetermined { count: u64, limit: u64 },
+    /// Nothing has come in for so long; when the last mail came, if one ever did.
+    Silence { lasts: SignedDuration, last: Option<Timestamp> },
+    /// The errors, a line each.
+    ReloadRefused { why: String },
+    /// The store failed: the daemon stops.
+    Store { why: String },
+    /// The certificate of `smtp.tls`; `left` may be negative.
+    Certificate { expires: Timestamp, left: SignedDuration },
+    /// The store doesn't tell how things stand.
+    Figures { why: String },
+}
+
+/// A dead job as alerts and digests name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadJob {
+    pub id: String,
+    /// `mail`, `post` or `forward`.
+    pub kind: String,
+    pub target: String,
+    pub error: String,
+}
+
+impl DeadJob {
+    /// One line; targets and errors may hold what strangers wrote.
+    pub fn line(&self) -> String {
+        format!("{}  {} to {}: {}", clean::cut(&self.id, 60), self.kind, clean::cut(&self.target, 80), clean::cut(&self.error, 200))
+    }
+}
+
+impl Trouble {
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Trouble::JobDied(_) => Kind::JobsDied,
+            Trouble::Room { .. } => Kind::Room,
+            Trouble::Blocks { .. } => Kind::Blocks,
+            Trouble::Undetermined { .. } => Kind::Undetermined,
+            Trouble::Silence { .. } => Kind::Silence,
+            Trouble::ReloadRefused { .. } => Kind::ReloadRefused,
+            Trouble::Store { .. } => Kind::Store,
+            Trouble::Certificate { .. } => Kind::Certificate,
+            Trouble::Figures { .. } => Kind::Figures,
+        }
+    }
+
+    /// One line, for the subject and the log.
+    pub fn title(&self) -> String {
+        match self {
+            Trouble::JobDied(job) => format!("a job died: {} to {}", job.kind, clean::cut(&job.target, 80)),
+            Trouble::Room { free, min_free } if free < min_free => format!("no room: mail is put off, {} left", mib(*free)),
+            Trouble::Room { free, .. } => format!("room gets short: {} left", mib(*free)),
+            Trouble::Blocks { blocks, total, .. } => format!("our mail is being blocked: {blocks} of {total} in an hour"),
+            Trouble::Undetermined { count, .. } => format!("{count} mails of a day could not be told"),
+            Trouble::Silence { lasts, .. } => format!("nothing came in for {}", span(*lasts)),
+            Trouble::ReloadRefused { .. } => "the new configuration was refused".to_owned(),
+            Trouble::Store { .. } => "the store failed".to_owned(),
+            Trouble::Certificate { left, .. } if left.is_negative() => "the TLS certificate has expired".to_owned(),
+            Trouble::Certificate { left, .. } => format!("the TLS certificate expires in {}", span(*left)),
+            Trouble::Figures { .. } => "the store doesn't answer".to_owned(),
+        }
+    }
+
+    /// What is the matter and what to do, several lines.
+    pub fn text(&self) -> String {
+        match self {
+            Trouble::JobDied(job) => format!(
+                "What a trigger asked for was not done, and will not be tried again by itself:\n\n  {}\n\n\
+                 Once the cause is mended: bounced outbox retry ID. To give it up: bounced outbox drop ID. All of them: bounced outbox list\n",
+                job.line()
+            ),
+            Trouble::Room { free, min_free } => format!(
+                "{} are left on the disk that holds data_dir; below min_free ({}) senders are told to come again later (452), so that \
+                 nothing is lost.\n\nMake room there, or shorten [keep] events and raw, or lower min_free.\n",
+                mib(*free),
+                mib(*min_free)
+            ),
+            Trouble::Blocks { blocks, total, by_status } => {
+                let rows: String = by_status.iter().map(|(status, count)| format!("  {count:>8}  {}\n", status.title())).collect();
+                format!(
+                    "Of the {total} mails of the last hour, {blocks} say that receivers refuse us, not the recipient:\n\n{rows}\n\
+                     These never count as hard bounces. Look whether the sending servers are on a blocklist, and at SPF, DKIM, DMARC and the PTR \
+                     record; stop sending until it is mended: bounced events --status mail-block-known-spammer\n"
+                )
+            }
+            Trouble::Undetermined { count, limit } => format!(
+                "{count} mails of the last 24 hours fit no rule (from {limit} on you hear of it). Their raw mail is kept.\n\n\
+                 Look at some: bounced events --status undetermined. A form of bounce that we don't know can be taught with [[rule]].\n"
+            ),
+            Trouble::Silence { lasts, last } => format!(
+                "No mail has come in for {}; the last one came {}.\n\nIf you have been sending: look whether the MX record of smtp.domains \
+                 points here (bounced check --dns), whether port 25 can be reached from outside, and whether the mails go out with \
+                 return addresses of ours.\n",
+                span(*lasts),
+                last.map_or("before this daemon's memory".to_owned(), |at| format!("at {}", rfc3339(at)))
+            ),
+            Trouble::ReloadRefused { why } => format!(
+                "The configuration was to be read again and has errors; the old one goes on.\n\n{}\n\nMend it, see that `bounced check` is \
+                 content, and reload again.\n",
+                clean::text(&clip(why))
+            ),
+            Trouble::Store { why } => format!(
+                "The store failed, and the daemon stops, so that nothing is confirmed that isn't durable. Senders try again for days.\n\n  {}\n\n\
+                 systemd starts it again. If this comes again, look at the disk (journalctl -u bounced, dmesg) and have the last backup \
+                 at hand: bounced restore\n",
+                clean::cut(why, 1000)
+            ),
+            Trouble::Certificate { expires, .. } => format!(
+                "The certificate in smtp.tls is good until {}. Without a good one, senders that insist on TLS can't deliver.\n\n\
+                 Renew it and reload: systemctl reload bounced\n",
+                rfc3339(*expires)
+            ),
+            Trouble::Figures { why } => format!(
+                "The store doesn't say how things stand, so that no other trouble can be seen:\n\n  {}\n\n\
+                 Look at the log (journalctl -u bounced) and at the disk that holds data_dir.\n",
+                clean::cut(why, 1000)
+            ),
+        }
+    }
+}
+
+/// One mail for several troubles of one kind, and for those that were held back: subject without prefix, and text.
+pub fn compose(troubles: &[Trouble], held_back: u64) -> Option<(String, String)> {
+    let first = troubles.first()?;
+    let count = troubles.len() as u64 + held_back;
+    let mut text = first.text();
+    let subject = match first {
+        Trouble::JobDied(_) if count > 1 => format!("{count} jobs died"),
+        _ => first.title(),
+    };
+    let others: Vec<String> = troubles.iter().skip(1).take(LISTED).map(line).collect();
+    if !others.is_empty() {
+        text.push_str(&format!("\nAnd also:\n\n{}\n", others.join("\n")));
+    }
+    let untold = (troubles.len() - 1 - others.len()) as u64 + held_back;
+    if untold > 0 {
+        text.push_str(&format!("\n{untold} more of this kind came since the last such alert; one goes out an hour at most.\n"));
+    }
+    Some((subject, text))
+}
+
+/// For troubles that were held back and whose particulars are gone with the process that saw them.
+pub fn compose_forgotten(kind: Kind, held_back: u64) -> (String, String) {
+    let subject = format!("{held_back} more alerts: {}", kind.id());
+    (subject, format!("{held_back} alerts of this kind were held back ({}). The log has them: journalctl -u bounced\n", kind.id()))
+}
+
+/// How many troubles one mail lists beside the first.
+pub const LISTED: usize = 20;
+
+fn line(trouble: &Trouble) -> String {
+    match trouble {
+        Trouble::JobDied(job) => format!("  {}", job.line()),
+        other => format!("  {}", other.title()),
+    }
+}
+
+/// The errors of a configuration are many lines; a mail needs no more than the first few thousand characters.
+fn clip(text: &str) -> String {
+    text.chars().take(8000).collect()
+}
+
+pub(super) fn mib(bytes: u64) -> String {
+    match bytes / (1024 * 1024) {
+        mib if mib >= 10_240 => format!("{} GiB", mib / 1024),
+        mib => format!("{mib} MiB"),
+    }
+}
+
+fn span(of: SignedDuration) -> String {
+    match of.as_hours() {
+        hours if hours >= 72 => format!("{} days", hours / 24),
+        hours if hours >= 2 => format!("{hours} hours"),
+        _ => format!("{} minutes", of.as_mins()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn died(error: &str) -> Trouble {
+        let text = str::to_owned;
+        Trouble::JobDied(DeadJob { id: text("1-2-3-4"), kind: text("mail"), target: text("ops@example.com"), error: text(error) })
+    }
+
+    #[test]
+    fn what_strangers_wrote_stays_one_line() {
+        let (subject, text) = compose(&[died("550 no\r\nBcc: x@example.org\u{1b}[2J")], 0).unwrap();
+        assert_eq!(subject, "a job died: mail to ops@example.com");
+        assert!(text.contains("mail to ops@example.com: 550 no Bcc: x@example.org [2J\n"), "{text}");
+    }
+
+    #[test]
+    fn several_become_one_mail_that_counts_them_all() {
+        let (subject, text) = compose(&[died("a"), died("b"), died("c")], 4).unwrap();
+        assert_eq!(subject, "7 jobs died");
+        assert!(text.contains(": b\n") && text.contains("4 more of this kind"), "{text}");
+        let many = vec![died("x"); 100];
+        let (subject, text) = compose(&many, 0).unwrap();
+        assert_eq!(subject, "100 jobs died");
+        assert!(text.contains("79 more of this kind") && text.lines().count() < 40, "{text}");
+        assert_eq!(compose(&[], 3), None);
+    }
+
+    #[test]
+    fn figures_as_people_say_them() {
+        assert_eq!((mib(300 << 20), mib(20 << 30)), ("300 MiB".to_owned(), "20 GiB".to_owned()));
+        assert_eq!(span(SignedDuration::from_hours(25)), "25 hours");
+        assert_eq!(span(SignedDuration::from_hours(100)), "4 days");
+        assert_eq!(span(SignedDuration::from_mins(61)), "61 minutes");
+        let silence = Trouble::Silence { lasts: SignedDuration::from_hours(25), last: None };
+        assert_eq!(silence.title(), "nothing came in for 25 hours");
+    }
+}

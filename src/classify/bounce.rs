@@ -1,0 +1,120 @@
+//! The verdicts of a bounce: one for each recipient.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use crate::{
+    message::Report,
+    taxonomy::{Action, Status},
+};
+
+use super::{
+    Envelope, Verdict,
+    kind::Nature,
+    prose::Prose,
+    recipient::{self, Recipient},
+    text::tidy,
+    weigh::{self, Clue, Sources, Weighed},
+};
+
+/// The longest diagnostic that is kept, in characters.
+const MAX_DIAGNOSTIC: usize = 1000;
+/// The longest name of a host that is kept, in characters (RFC 1035: 255 octets).
+const MAX_HOST: usize = 255;
+
+/// "host mx.example.org [192.0.2.1]", as Postfix and Exim say it.
+static HOST: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?i)\bhost\s+([a-z0-9][a-z0-9.\-]{2,200})\s*\[").ok());
+
+pub fn verdicts(report: &Report, envelope: &Envelope<'_>, prose: &Prose, nature: &Nature) -> Vec<Verdict> {
+    let recipients = recipient::recipients(report, prose);
+    let alone = recipients.len() == 1;
+    let mut verdicts: Vec<Verdict> = Vec::new();
+    for recipient in &recipients {
+        let verdict = verdict(report, envelope, prose, nature, recipient, alone);
+        let twin = verdicts.iter_mut().find(|known| known.address.is_some() && known.address == verdict.address);
+        match twin {
+            Some(known) if super::gravity(verdict.status) < super::gravity(known.status) => *known = verdict,
+            Some(_) => {}
+            None => verdicts.push(verdict),
+        }
+    }
+    verdicts
+}
+
+fn verdict(report: &Report, envelope: &Envelope<'_>, prose: &Prose, nature: &Nature, recipient: &Recipient<'_>, alone: bool) -> Verdict {
+    let names: Vec<&str> = recipient.address.iter().chain(&recipient.aliases).map(String::as_str).collect();
+    let section = prose.section(&names).map(|section| section.text.as_str());
+    let fields = recipient.fields;
+    let diagnostic = fields.and_then(|fields| fields.diagnostic.as_deref()).filter(|text| !text.trim().is_empty());
+    let mut known: Vec<String> = recipient.address.iter().chain(&recipient.aliases).cloned().collect();
+    known.extend(report.header.to.iter().chain(&report.header.from).filter_map(|one| crate::address::normal(one)));
+    let sources = Sources {
+        diagnostic,
+        status: fields.and_then(|fields| fields.status.as_deref()),
+        section,
+        human: (alone || diagnostic.is_none() && section.is_none()).then_some(prose.human.as_str()),
+        known: &known,
+    };
+    let weighed = weigh::weigh(&sources);
+    let action = action(recipient, nature, &weighed);
+    let has_address = recipient.address.is_some() || envelope.verp_address.is_some();
+    let clue = decide(recipient, nature, &weighed, action, has_address);
+    let text = diagnostic.or(section.filter(|text| !text.trim().is_empty()));
+    let said_by = || text.and_then(|text| HOST.as_ref()?.captures(text)?.get(1).map(|host| host.as_str().to_lowercase()));
+    Verdict {
+        address: recipient.address.clone(),
+        reported_address: None,
+        status: clue.status,
+        action: Some(action),
+        enhanced: weighed.enhanced,
+        reply: weighed.reply,
+        diagnostic: text.map(|text| tidy(text, MAX_DIAGNOSTIC)),
+        remote_mta: fields.and_then(|fields| fields.remote_mta.as_deref()).map(|host| tidy(host, MAX_HOST)).or_else(said_by),
+        reporting_mta: report.reporting_mta.as_deref().map(|host| tidy(host, MAX_HOST)),
+        rule: clue.rule,
+        evidence: clue.evidence,
+        returns: None,
+        new_address: clue.new_address,
+    }
+}
+
+/// The field, else what the notice as a whole says; words that it is over outweigh a delay (taxonomy rules 1 and 7).
+fn action(recipient: &Recipient<'_>, nature: &Nature, weighed: &Weighed) -> Action {
+    let field = recipient.fields.and_then(|fields| fields.action);
+    let retried = recipient.fields.is_some_and(|fields| fields.will_retry_until.is_some());
+    let noticed = match nature.notice {
+        Some(Status::TransientBounce) => Action::Delayed,
+        Some(Status::Delivered) => Action::Delivered,
+        _ if retried => Action::Delayed,
+        _ => Action::Failed,
+    };
+    match field.unwrap_or(noticed) {
+        Action::Delayed if nature.over || weighed.over && nature.notice != Some(Status::TransientBounce) => Action::Failed,
+        action => action,
+    }
+}
+
+fn decide(recipient: &Recipient<'_>, nature: &Nature, weighed: &Weighed, action: Action, has_address: bool) -> Clue {
+    let by_field = recipient.fields.is_some_and(|fields| fields.action.is_some());
+    let told = |status, rule: &str| Clue {
+        status,
+        weight: 100,
+        rule: if by_field || nature.notice.is_none() { rule.to_owned() } else { nature.rule.clone() },
+        evidence: if by_field { Some(format!("Action: {}", action.id())) } else { nature.evidence.clone() },
+        new_address: None,
+    };
+    match action {
+        Action::Delayed => return told(Status::TransientBounce, "action-delayed"),
+        Action::Delivered => return told(Status::Delivered, "action-delivered"),
+        Action::Relayed => return told(Status::Delivered, "action-relayed"),
+        Action::Expanded => return told(Status::Delivered, "action-expanded"),
+        Action::Failed => {}
+    }
+    let unknown = || Clue { status: Status::GeneralBounce, weight: 0, rule: "no-cause".to_owned(), evidence: None, new_address: None };
+    let mut clue = weighed.clues.first().cloned().or_else(|| weighed.by_class()).unwrap_or_else(unknown);
+    if !has_address {
+        clue.status = Status::BounceNoAddress;
+    }
+    clue
+}

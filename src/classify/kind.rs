@@ -1,0 +1,402 @@
+//! What sort of mail it is, before anybody asks what it means for whom.
+//!
+//! Standard forms come first (RFC 3464, 5965, 8098), then what header, subject and words say together. No single word makes a bounce:
+//! signs are weighed, so that a forwarded bounce, a list post or a person's reply stays what it is (taxonomy rule 5).
+
+use crate::{
+    message::{Form, Report},
+    taxonomy::Status,
+};
+
+use super::{
+    Envelope,
+    prose::{Prose, system_address},
+    reply,
+    tables::{self, Hit, Scope},
+    text::{self, Text},
+};
+
+/// So many signs make a bounce.
+const BOUNCE: i32 = 4;
+/// From this weight on a subject or a notice speaks for itself.
+const SURE: u8 = 78;
+
+/// The sort, and what showed it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Nature {
+    /// The status of a mail that is no bounce; `None`: a bounce, whose causes are to be weighed.
+    pub status: Option<Status>,
+    pub rule: String,
+    pub evidence: Option<String>,
+    /// Of a bounce: that the notice as a whole speaks of a delay, or of success.
+    pub notice: Option<Status>,
+    /// Of a bounce: that it says it is over (taxonomy rule 7).
+    pub over: bool,
+}
+
+/// What subject and words say.
+struct Signs<'a> {
+    report: &'a Report,
+    subject: Text<'a>,
+    human: Text<'a>,
+    opening: Text<'a>,
+    subject_hits: Vec<Hit>,
+    notice_hits: Vec<Hit>,
+    opening_hits: Vec<Hit>,
+    daemon: bool,
+    null_sender: bool,
+    /// An SMTP reply that refuses stands in the prose, at the head of a line.
+    smtp_reply: bool,
+}
+
+pub fn nature(report: &Report, envelope: &Envelope<'_>, prose: &Prose) -> Nature {
+    let opening = opening(&prose.human);
+    let signs = Signs::read(report, envelope, prose, &opening);
+    signs
+        .standard_form()
+        .or_else(|| signs.not_ours())
+        .or_else(|| signs.bounce())
+        .or_else(|| signs.reply())
+        .or_else(|| signs.request())
+        .unwrap_or_else(|| Nature::of(Status::Undetermined, "no-sign", None))
+}
+
+impl Nature {
+    fn of(status: Status, rule: &str, evidence: Option<String>) -> Nature {
+        Nature { status: Some(status), rule: rule.to_owned(), evidence, notice: None, over: false }
+    }
+}
+
+impl<'a> Signs<'a> {
+    fn read(report: &'a Report, envelope: &Envelope<'_>, prose: &'a Prose, opening: &'a str) -> Signs<'a> {
+        let header = &report.header;
+        let subject = Text::new(header.subject.as_deref().unwrap_or_default());
+        let human = Text::new(&prose.human);
+        let opening = Text::new(opening);
+        let (subject_hits, notice_hits) = (tables::find(&subject, Scope::Subject), tables::find(&human, Scope::Notice));
+        let opening_hits = tables::find(&opening, Scope::Notice);
+        let null_sender =
+            envelope.reverse_path.or(header.return_path.as_deref()).is_some_and(|path| path.trim_matches(['<', '>', ' ']).is_empty());
+        let smtp_reply = prose.human.lines().take(200).any(|line| {
+            let line = line.trim_start();
+            line.starts_with(['4', '5']) && !reply::codes(text::cut(line, 200), true).codes.is_empty()
+        });
+        Signs {
+            smtp_reply,
+            report,
+            subject,
+            human,
+            opening,
+            subject_hits,
+            notice_hits,
+            opening_hits,
+            daemon: is_daemon(report),
+            null_sender,
+        }
+    }
+
+    fn subject(&self, status: Status) -> Option<&Hit> {
+        self.subject_hits.iter().find(|hit| hit.rule.status == status)
+    }
+
+    fn notice(&self, status: Status) -> Option<&Hit> {
+        self.notice_hits.iter().find(|hit| hit.rule.status == status)
+    }
+
+    fn of_subject(&self, hit: &Hit) -> Nature {
+        Nature::of(hit.rule.status, &hit.rule.name, Some(self.subject.evidence(hit.range.clone())))
+    }
+
+    fn of_notice(&self, hit: &Hit) -> Nature {
+        Nature::of(hit.rule.status, &hit.rule.name, Some(self.human.evidence(hit.range.clone())))
+    }
+
+    fn standard_form(&self) -> Option<Nature> {
+        if let Some(feedback) = &self.report.feedback {
+            let kind = feedback.feedback_type.as_deref().unwrap_or("abuse").trim().to_ascii_lowercase();
+            let status = match kind.as_str() {
+                "opt-out" | "opt-out-list" | "unsubscribe" => Status::UnsubscribeRequest,
+                "not-spam" | "auth-failure" | "dmarc" => Status::Undetermined,
+                _ => Status::SpamComplaint,
+            };
+            return Some(Nature::of(
+                status,
+                &format!("feedback-{}", text::tidy(&kind, 20)),
+                Some(format!("Feedback-Type: {}", text::tidy(&kind, 40))),
+            ));
+        }
+        if self.report.form == Form::Arf {
+            return Some(Nature::of(Status::SpamComplaint, "feedback-report", None));
+        }
+        if self.report.form == Form::Mdn || self.report.disposition.is_some() {
+            let kind = self.report.disposition.as_ref().and_then(|disposition| disposition.kind.clone());
+            return Some(Nature::of(Status::AutoReply, "disposition-notification", kind));
+        }
+        None
+    }
+
+    /// Forwarded mail, calendar answers, aggregate reports, list posts.
+    fn not_ours(&self) -> Option<Nature> {
+        if let Some(hit) =
+            self.subject(Status::Undetermined).filter(|hit| hit.rule.name == "aggregate-report" || !self.daemon && !self.has_fields())
+        {
+            return Some(self.of_subject(hit));
+        }
+        let list = self.field("list-id").or_else(|| self.field("list-post"));
+        let automatic = self.report.header.auto_submitted.as_deref().is_some_and(|value| !value.trim().eq_ignore_ascii_case("no"));
+        let refused = self.notice_hits.iter().any(|hit| hit.rule.name == "list-refusal");
+        (list.is_some() && !refused && !self.daemon && !automatic && !self.has_fields())
+            .then(|| Nature::of(Status::Undetermined, "list-post", list.map(str::to_owned)))
+    }
+
+    fn has_fields(&self) -> bool {
+        self.report.form == Form::Dsn && !self.report.recipients.is_empty()
+    }
+
+    fn field(&self, name: &str) -> Option<&str> {
+        self.report.header.other.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    fn bounce(&self) -> Option<Nature> {
+        let header = &self.report.header;
+        let bounce = [Status::GeneralBounce, Status::TransientBounce, Status::Delivered];
+        let by_subject = self.subject_hits.iter().filter(|hit| bounce.contains(&hit.rule.status)).map(|hit| hit.rule.weight).max();
+        let by_notice = self.notice_hits.iter().filter(|hit| bounce.contains(&hit.rule.status)).map(|hit| hit.rule.weight).max();
+        let reply =
+            self.subject.norm().starts_with("re:") || self.subject.norm().starts_with("aw:") || self.subject.norm().starts_with("sv:");
+        let mut signs = 0;
+        signs += if self.has_fields() || self.report.form == Form::Dsn { 6 } else { 0 };
+        signs += if header.failed_recipients.is_empty() { 0 } else { 4 };
+        signs += if self.daemon { 3 } else { 0 };
+        signs += i32::from(self.null_sender) + i32::from(self.report.original.is_some());
+        signs += if self.smtp_reply && (self.report.header.in_reply_to.is_empty() || self.daemon) { 2 } else { 0 };
+        signs += by_subject.map_or(0, |_| 3);
+        signs += by_notice.map_or(0, |weight| if weight >= 90 { 4 } else { 2 });
+        signs -= if reply && !self.daemon { 3 } else { 0 };
+        signs -= if self.auto_reply_sure() && !self.has_fields() { 4 } else { 0 };
+        signs -= if self.challenge().is_some() && !self.has_fields() { 4 } else { 0 };
+        signs -= if self.complaint().is_some() && !self.has_fields() { 6 } else { 0 };
+        (signs >= BOUNCE).then(|| self.as_bounce())
+    }
+
+    fn as_bounce(&self) -> Nature {
+        let best =
+            |status| self.subject(status).map(|hit| (hit, &self.subject)).or_else(|| self.notice(status).map(|hit| (hit, &self.human)));
+        let over = self.notice_hits.iter().find(|hit| hit.rule.name == "final-notice");
+        let delayed = best(Status::TransientBounce);
+        let failed = self.subject(Status::GeneralBounce).or_else(|| self.notice(Status::GeneralBounce));
+        let delivered = best(Status::Delivered).filter(|_| failed.is_none() || self.subject(Status::Delivered).is_some());
+        let told = delayed.or(delivered);
+        let (rule, evidence) =
+            told.map_or(("bounce", None), |(hit, text)| (hit.rule.name.as_str(), Some(text.evidence(hit.range.clone()))));
+        let notice = told.map(|(hit, _)| hit.rule.status);
+        Nature { status: None, rule: rule.to_owned(), evidence, notice, over: over.is_some() && delayed.is_none() }
+    }
+
+    fn auto_reply_sure(&self) -> bool {
+        self.subject(Status::AutoReply).is_some_and(|hit| hit.rule.weight >= SURE)
+            && self.report.header.failed_recipients.is_empty()
+            && !self.daemon
+    }
+
+    fn challenge(&self) -> Option<&Hit> {
+        let (subject, notice) = (self.subject(Status::ChallengeResponse), self.notice(Status::ChallengeResponse));
+        // One of the two alone might be an order to confirm or a shop's words.
+        let plain = notice.is_some_and(|hit| hit.rule.weight >= 90);
+        let enough = plain
+            || subject.is_some() && notice.is_some()
+            || (subject.is_some() || notice.is_some()) && (self.automatic() || self.null_sender);
+        notice.or(subject).filter(|_| enough)
+    }
+
+    fn complaint(&self) -> Option<Nature> {
+        let subject = self.subject(Status::SpamComplaint);
+        let notice = self.notice(Status::SpamComplaint);
+        let returned = self.report.original.is_some() && subject.is_some_and(|hit| hit.rule.weight >= SURE);
+        match (subject, notice) {
+            (_, Some(hit)) if hit.rule.weight >= 90 || subject.is_some() || self.report.original.is_some() => Some(self.of_notice(hit)),
+            (Some(hit), _) if returned || self.daemon => Some(self.of_subject(hit)),
+            _ => None,
+        }
+    }
+
+    /// Whether the header says that no person wrote it (RFC 3834 and its many forerunners).
+    fn automatic(&self) -> bool {
+        let header = &self.report.header;
+        let value = |field: &Option<String>, words: &[&str]| {
+            field.as_deref().is_some_and(|value| words.iter().any(|word| value.trim().to_ascii_lowercase().starts_with(word)))
+        };
+        value(&header.auto_submitted, &["auto-replied", "auto-generated", "auto-notified"])
+            || value(&header.precedence, &["auto_reply", "auto-reply", "autoreply", "junk"])
+            || value(&header.precedence, &["bulk"]) && self.field("list-unsubscribe").is_none()
+            || self.autoresponder().is_some()
+    }
+
+    /// A field that only autoresponders write.
+    fn autoresponder(&self) -> Option<&str> {
+        let names = [
+            "x-autoreply",
+            "x-autorespond",
+            "x-autoresponder",
+            "x-auto-reply",
+            "x-autogenerated",
+            "x-auto-respond",
+            "x-autoreply-from",
+            "x-mail-autoreply",
+            "x-ms-exchange-inbox-rules-loop",
+            "x-autoreply-sent",
+            "x-vacation",
+        ];
+        let known = names.into_iter().find_map(|name| self.field(name).filter(|value| !value.trim().eq_ignore_ascii_case("no")));
+        let apple = self.field("x-apple-action").filter(|value| value.trim().eq_ignore_ascii_case("vacation"));
+        let mailer = self.field("x-mailer").filter(|value| {
+            ["vacation", "autorespon", "auto-respon", "autoreply"].iter().any(|word| value.to_ascii_lowercase().contains(word))
+        });
+        let exchange = self
+            .field("x-auto-response-suppress")
+            .filter(|_| self.report.header.auto_submitted.as_deref().is_some_and(|v| v.trim().to_ascii_lowercase().starts_with("auto-")));
+        known.or(apple).or(mailer).or(exchange)
+    }
+
+    fn reply(&self) -> Option<Nature> {
+        if let Some(complaint) = self.complaint() {
+            return Some(complaint);
+        }
+        if let Some(hit) = self.challenge() {
+            return Some(if self.notice(Status::ChallengeResponse).is_some() { self.of_notice(hit) } else { self.of_subject(hit) });
+        }
+        // A mail client that unsubscribes for its user marks the mail as automatic.
+        if let Some(request) =
+            self.asks_by_subject().filter(|_| self.report.header.in_reply_to.is_empty() || self.opening.norm().len() < 400)
+        {
+            return Some(self.of_subject(request));
+        }
+        let (subject, notice) = (self.subject(Status::AutoReply), self.notice(Status::AutoReply));
+        if let Some(hit) = subject.filter(|hit| hit.rule.weight >= SURE || self.automatic() || notice.is_some()) {
+            return Some(self.of_subject(hit));
+        }
+        let replied =
+            self.report.header.auto_submitted.as_deref().filter(|value| value.trim().to_ascii_lowercase().starts_with("auto-replied"));
+        let field = replied.or_else(|| self.autoresponder());
+        let precedence = self.report.header.precedence.as_deref().filter(|value| value.trim().to_ascii_lowercase().starts_with("auto"));
+        if field.is_some() || precedence.is_some() {
+            let evidence = notice
+                .map(|hit| self.human.evidence(hit.range.clone()))
+                .or_else(|| field.or(precedence).map(|value| text::tidy(value, 100)));
+            return Some(Nature::of(Status::AutoReply, notice.map_or("auto-submitted", |hit| hit.rule.name.as_str()), evidence));
+        }
+        notice.filter(|hit| hit.rule.weight >= SURE && (self.automatic() || self.null_sender)).map(|hit| self.of_notice(hit))
+    }
+
+    fn asks_by_subject(&self) -> Option<&Hit> {
+        self.subject(Status::UnsubscribeRequest).or_else(|| self.subject(Status::SubscribeRequest))
+    }
+
+    /// What a person asks in the first lines that are their own.
+    fn request(&self) -> Option<Nature> {
+        let person = !self.daemon && self.field("list-id").is_none();
+        let hit = self.opening_hits.iter().find(|hit| matches!(hit.rule.status, Status::UnsubscribeRequest | Status::SubscribeRequest))?;
+        (person && self.opening.norm().len() < 1200)
+            .then(|| Nature::of(hit.rule.status, &hit.rule.name, Some(self.opening.evidence(hit.range.clone()))))
+    }
+}
+
+/// What a person wrote above what they quote: no quoted lines, nothing after an attribution, a rule or a signature.
+fn opening(human: &str) -> String {
+    let mut out = String::new();
+    for line in human.lines().take(40) {
+        let start = line.trim();
+        let ends = start.starts_with("-- ")
+            || start == "--"
+            || start.starts_with("---")
+            || start.starts_with("___")
+            || start.starts_with("***")
+            || start.starts_with("===");
+        let lower = start.to_lowercase();
+        let quotes = start.starts_with('>') || start.starts_with('|');
+        let attribution = lower.ends_with(':')
+            && [
+                "wrote",
+                "schrieb",
+                "a écrit",
+                "escribió",
+                "ha scritto",
+                "escreveu",
+                "schreef",
+                "napisał",
+                "skrev",
+                "пишет",
+                "写道",
+                "のメール",
+            ]
+            .iter()
+            .any(|word| lower.contains(word));
+        let header =
+            ["from:", "von:", "de :", "de:", "da:", "van:", "od:", "от:", "差出人:", "发件人:"].iter().any(|word| lower.starts_with(word))
+                && !out.trim().is_empty();
+        if ends && !out.trim().is_empty() || quotes || attribution || header {
+            break;
+        }
+        if !ends {
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+    out
+}
+
+/// Whether the mail comes from a mail system: by its local part, its name, or no address at all.
+fn is_daemon(report: &Report) -> bool {
+    let header = &report.header;
+    let names = [
+        "mailer-daemon",
+        "mailerdaemon",
+        "mailer daemon",
+        "mail delivery",
+        "mail delivery system",
+        "mail delivery subsystem",
+        "postmaster",
+        "mail administrator",
+        "mail system",
+        "system administrator",
+        "systemadministrator",
+        "content-filter",
+        "microsoft outlook",
+        "internet mail delivery",
+        "mail daemon",
+        "maildaemon",
+        "email delivery",
+        "delivery system",
+        "mdaemon",
+    ];
+    let locals = [
+        "microsoftexchange",
+        "mail-daemon",
+        "bounce",
+        "bounces",
+        "mailadmin",
+        "mail-admin",
+        "mailsystem",
+        "mail-system",
+        "mta",
+        "postoffice",
+        "mail.daemon",
+        "daemon",
+        "nondeliver",
+        "non-deliver",
+        "ndr",
+        "mailmaster",
+        "emailsystem",
+        "mailgate",
+        "smtp",
+    ];
+    let by_name = header.from_name.as_deref().map(str::to_lowercase).is_some_and(|name| names.iter().any(|known| name.contains(known)));
+    let by_address = header.from.iter().any(|from| {
+        let from = from.trim_matches(['<', '>', ' ']).to_lowercase();
+        let local = from.split('@').next().unwrap_or_default();
+        from.is_empty()
+            || (system_address(&from) && !matches!(local, "noreply" | "no-reply" | "support" | "helpdesk" | "abuse" | "root"))
+            || locals.iter().any(|known| local == *known || local.starts_with("microsoftexchange"))
+    });
+    header.from.is_empty() || by_name || by_address
+}

@@ -1,0 +1,99 @@
+//! The verdict of a mail that is no bounce: an automatic reply, a request, a challenge, a complaint, or nothing of ours.
+
+use crate::{address, message::Report, taxonomy::Status};
+
+use super::{
+    Verdict,
+    kind::Nature,
+    prose::{self, Prose, system_address},
+    recipient, weigh,
+};
+
+/// One verdict, or one for each recipient that a feedback report names.
+pub fn verdicts(report: &Report, prose: &Prose, nature: &Nature, status: Status) -> Vec<Verdict> {
+    let first = verdict(report, prose, nature, status);
+    let others = report
+        .feedback
+        .iter()
+        .flat_map(|feedback| &feedback.original_rcpt_to)
+        .take(recipient::MAX)
+        .filter_map(|one| prose::address_in(one));
+    let others = prose::distinct(others.collect()).into_iter().filter(|one| first.address.as_ref() != Some(one));
+    let others: Vec<Verdict> = others.map(|address| Verdict { address: Some(address), ..first.clone() }).collect();
+    std::iter::once(first).chain(others).collect()
+}
+
+fn verdict(report: &Report, prose: &Prose, nature: &Nature, status: Status) -> Verdict {
+    let mut verdict = Verdict { status, evidence: nature.evidence.clone(), ..Verdict::undetermined(&nature.rule) };
+    verdict.address = match status {
+        Status::SpamComplaint => complained(report, prose),
+        _ if report.feedback.is_some() => complained(report, prose),
+        Status::Undetermined => None,
+        _ => answered(report, prose),
+    };
+    verdict.reporting_mta = report.reporting_mta.as_deref().map(|host| super::text::tidy(host, 255));
+    if status == Status::AutoReply && report.disposition.is_none() {
+        let mut known = recipient::named_addresses(report, &Prose::default());
+        known.extend(report.header.from.iter().chain(&report.header.to).cloned());
+        if let Some(moved) = weigh::moved_to(&prose.human, &known) {
+            verdict.status = Status::AddressChange;
+            verdict.rule = moved.rule;
+            verdict.evidence = moved.evidence;
+            verdict.new_address = moved.new_address;
+        }
+    }
+    verdict
+}
+
+/// Whose complaint it is: whom the machine part names, else whom the returned original was for.
+fn complained(report: &Report, prose: &Prose) -> Option<String> {
+    let feedback = report.feedback.iter().flat_map(|feedback| feedback.original_rcpt_to.iter().chain(&feedback.removal_recipient));
+    let original = report.original.iter();
+    let marked = original
+        .clone()
+        .flat_map(|original| &original.other)
+        .filter(|(name, _)| name.contains("recipient") || name.contains("rcpt"))
+        .map(|(_, value)| value);
+    let to = original.flat_map(|original| &original.to);
+    feedback.chain(marked).chain(to).find_map(|one| prose::address_in(one)).or_else(|| prose.introduced.first().cloned())
+}
+
+/// The person whose mailbox answered: the one it is from, unless that is no mailbox of a person.
+fn answered(report: &Report, prose: &Prose) -> Option<String> {
+    if let Some(disposition) = &report.disposition {
+        let named = disposition.original_recipient.iter().chain(&disposition.final_recipient).find_map(|one| prose::address_in(one));
+        if named.is_some() {
+            return named;
+        }
+    }
+    let from = report.header.from.iter().find_map(|from| address::normal(from));
+    if from.as_deref().is_some_and(|from| !faceless(from)) {
+        return from;
+    }
+    let ours: Vec<String> = report.header.to.iter().chain(&report.header.from).filter_map(|one| address::normal(one)).collect();
+    let original: Vec<String> = report.original.iter().flat_map(|original| &original.to).filter_map(|to| address::normal(to)).collect();
+    let single = original.first().filter(|_| original.len() == 1).cloned();
+    let reply_to = report.header.reply_to.iter().filter_map(|one| address::normal(one)).find(|one| !faceless(one));
+    let named = prose.introduced.iter().chain(&prose.mentioned).find(|one| !ours.contains(one) && !faceless(one)).cloned();
+    single.or(reply_to).or(named).or(from)
+}
+
+/// An address nobody reads.
+fn faceless(address: &str) -> bool {
+    let local = address.split('@').next().unwrap_or_default();
+    system_address(address)
+        || [
+            "noreply",
+            "no-reply",
+            "no.reply",
+            "donotreply",
+            "do-not-reply",
+            "autoreply",
+            "auto-reply",
+            "autoresponder",
+            "autorespond",
+            "bounce",
+        ]
+        .iter()
+        .any(|word| local.contains(word))
+}

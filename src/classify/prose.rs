@@ -1,0 +1,382 @@
+//! The human-readable part of a notice: where it names recipients, and which paragraph speaks of whom.
+//!
+//! Software has written this part in its own way for forty years. What notices have in common: a failed address stands at the head of a line
+//! and its reason follows; or a sentence leads up to it. What a notice returns of the original is cut off first.
+
+use std::{collections::HashSet, sync::LazyLock};
+
+use regex::Regex;
+
+use crate::address;
+
+use super::text::cut;
+
+/// So much of the human-readable part is read, in octets.
+const MAX_HUMAN: usize = 64 * 1024;
+/// So many recipients are taken from prose.
+const MAX_HEADS: usize = 100;
+/// So much of one paragraph is kept, in octets.
+const MAX_SECTION: usize = 8 * 1024;
+
+/// A recipient at the head of a paragraph, and what follows until the next one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    pub address: String,
+    pub text: String,
+}
+
+/// The human-readable part, read.
+#[derive(Debug, Default)]
+pub struct Prose {
+    /// Without what is returned or quoted.
+    pub human: String,
+    pub sections: Vec<Section>,
+    /// Addresses that an SMTP `RCPT TO` names, in normal form.
+    pub commanded: Vec<String>,
+    /// Addresses that a sentence leads up to.
+    pub introduced: Vec<String>,
+    /// Any others.
+    pub mentioned: Vec<String>,
+    /// Words that stand alone where an address would: a local part whose domain was taken off.
+    pub local_parts: Vec<String>,
+}
+
+const ADDRESS: &str = r#"(?:"[^"\r\n@]+"|[\p{L}\p{N}._+=%&#*!~^$'?{}/\-]+)@[\p{L}\p{N}][\p{L}\p{N}.\-]*[\p{L}\p{N}]"#;
+
+static ADDRESSES: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(ADDRESS).ok());
+
+static COMMAND: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!(r"(?i)\brcpt\s+to:?\s*<?({ADDRESS})")).ok());
+
+/// Words that lead up to a failed address, in the languages of common software.
+static LEADS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let english = r"(?:message|mail|e-?mail|letter|delivery|delivered|deliver|sent|recipients?|address(?:es)?|addressed|list|group|user|mailbox|account|addressee|inbox|relayed|rejected recipient|reach)(?:\(s\))?(?:\s+(?:to|for|of|address|is|was|named|recipient|called|it|following|the|a|your|this|user|at))*";
+    let others = r"(?:nachricht|e-mail|empfänger|empfängers|adresse|adresser|an|message|destinataire|à|destinatario|destinatário|dirección|correo|para|a|indirizzo|per|casella|endereço|geadresseerde|ontvanger|adres|aan|naar|odbiorca|odbiorcy|adresat|do|adresa|příjemce|címzett|mottagare|modtager|till|til|vastaanottaja|alıcı|adresu|адрес|адресу|адресат|адресату|получатель|получателю|получателя|для|ящик|宛先|宛て|アドレス|收件人|收件者|地址|받는 사람|수신자)";
+    Regex::new(&format!(r#"(?i)(?:^|[\s("'\[:])(?:{english}|{others})(?:\s*[:=-]+\s*|\s+|[<"'(\[«「])[<"'(\[«「]*\s*(?:mailto:|smtp:|rfc822;)?\s*({ADDRESS})"#))
+        .ok()
+});
+
+static JSON: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!(r#"(?i)"?emailAddress\\*"\s*:\s*\\*"({ADDRESS})"#)).ok());
+
+/// A line that opens what is returned of the original.
+static RETURNED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"(?i)^\s*(?:",
+        r"[-=_*#+]{2,}.{0,40}(?:copy of|original (?:message|mail|header)|message headers?|returned (?:message|mail)|your message|unsent message|undelivered (?:message|mail)|forwarded message|headers? follow|message follows|(?:text|body) of (?:your|the) message|nachricht|message d'origine|mensaje original|messaggio originale)",
+        r"|(?:return-path|received|dkim-signature|domainkey-signature|x-mailer|mime-version|message-id|x-originating-ip)\s*:\s",
+        r"|original message headers",
+        r"|(?:ursprüngliche nachrichtenkopf|originale? nachrichtenkopf|kopfzeilen der ursprünglichen|en-têtes de messages? d'origine|encabezados de mensajes? originales|intestazioni originali|cabeçalhos (?:originais|de mensagens? originais)|oorspronkelijke berichtkoppen|oryginalne nagłówki|исходные заголовки|元のメッセージ ヘッダー|原始邮件头)",
+        r"|(?:this is|below (?:this line )?is|the following is|here is) a copy of (?:the|your)",
+        r"|(?:--- )?below this line is",
+        r")"
+    ))
+    .ok()
+});
+
+/// The line before an address that isn't the failed one.
+static NOT_FAILED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r"(?i)(?:sent by|from|sender|return address|reply-to|contact|postmaster|administrator|absender|expéditeur|remitente|mittente|remetente)\s*[:.]?\s*$").ok()
+});
+
+/// Software that names its recipients in a line of its own with a label.
+static LABEL: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r"(?i)^(?:to|recipients?|recipient address|final[- ]recipient|original[- ]recipient|intended recipient|failed recipients?|failed address|failed addresses|addressed to|delivery to|mail to|rcpt to|for|user|address|e-?mail|e-?mail address|empfänger|an|destinataire|à|destinatario|para|destinatário|a|odbiorca|do|geadresseerde|aan|till|til|кому|получатель|адрес|宛先|收件人|收件者|받는 사람)\s*[:=]\s*(?:rfc822;|smtp:)?\s*$").ok()
+});
+
+impl Prose {
+    pub fn read(prose: &str) -> Prose {
+        let mut read = Prose { human: human(prose), ..Prose::default() };
+        let human = std::mem::take(&mut read.human);
+        let guesses = read.sections(&human);
+        let captures = |form: &LazyLock<Option<Regex>>| -> Vec<String> {
+            let Some(form) = form.as_ref() else { return Vec::new() };
+            form.captures_iter(&human).filter_map(|found| clean(found.get(1)?.as_str())).take(MAX_HEADS).collect()
+        };
+        read.commanded = distinct(captures(&COMMAND));
+        read.introduced = distinct(captures(&JSON).into_iter().chain(captures(&LEADS)).collect());
+        read.mentioned = addresses(&human);
+        read.human =
+            human.lines().filter(|line| !guesses.contains(line)).fold(String::with_capacity(human.len()), |all, line| all + line + "\n");
+        read
+    }
+
+    /// The paragraph about one of `names`.
+    pub fn section(&self, names: &[&str]) -> Option<&Section> {
+        self.sections.iter().find(|section| names.contains(&section.address.as_str()))
+    }
+
+    /// Finds the paragraphs. Returns the lines that are worth nothing, see [`Transcript`].
+    fn sections<'h>(&mut self, human: &'h str) -> HashSet<&'h str> {
+        let mut current: Option<usize> = None;
+        let mut before = "";
+        let mut transcript = Transcript::default();
+        for line in human.lines() {
+            if transcript.takes(line) {
+                continue;
+            }
+            if let Some((address, rest)) = head(line, before) {
+                let known = self.sections.iter().position(|section| section.address == address);
+                current = known.or_else(|| {
+                    (self.sections.len() < MAX_HEADS).then(|| {
+                        self.sections.push(Section { address, text: String::new() });
+                        self.sections.len() - 1
+                    })
+                });
+                self.append(current, rest);
+            } else {
+                if let Some(local) = alone(line, before) {
+                    self.local_parts.push(local);
+                }
+                self.append(current, line);
+            }
+            if !line.trim().is_empty() {
+                before = line;
+            }
+        }
+        let alone = self.sections.len() == 1;
+        for at in 0..self.sections.len() {
+            let name = self.sections.get(at).map(|section| section.address.clone()).unwrap_or_default();
+            for line in transcript.lines.iter().filter(|line| alone || line.to_lowercase().contains(&name)) {
+                self.append(Some(at), line);
+            }
+        }
+        transcript.guesses
+    }
+
+    fn append(&mut self, section: Option<usize>, line: &str) {
+        if let Some(section) = section.and_then(|at| self.sections.get_mut(at))
+            && section.text.len() + line.len() < MAX_SECTION
+        {
+            section.text.push_str(line);
+            section.text.push('\n');
+        }
+    }
+}
+
+/// sendmail's account of the dialogue. It belongs to all recipients; what sendmail says in its own name after a server's reply is a guess
+/// ("550 5.1.1 User unknown", "554 5.0.0 Service unavailable" whatever the reply was) or follows from it ("503 Need RCPT").
+#[derive(Debug, Default)]
+struct Transcript<'a> {
+    open: bool,
+    replied: bool,
+    lines: Vec<&'a str>,
+    guesses: HashSet<&'a str>,
+}
+
+impl<'a> Transcript<'a> {
+    fn takes(&mut self, line: &'a str) -> bool {
+        let start = line.trim_start();
+        if start.starts_with("--") && line.to_ascii_lowercase().contains("transcript of session follows") {
+            self.open = true;
+            return true;
+        }
+        if !self.open {
+            return false;
+        }
+        let reply = start.strip_prefix("<<< ");
+        self.replied |= reply.is_some_and(|reply| reply.starts_with(['4', '5']));
+        let own = start.starts_with(['4', '5']) && start.bytes().take(3).all(|b| b.is_ascii_digit());
+        let follows = reply.is_some_and(|reply| reply.starts_with("503"));
+        if follows || own && self.replied {
+            self.guesses.insert(line);
+        } else {
+            self.lines.push(line);
+        }
+        true
+    }
+}
+
+/// What was written for people: up to where the original comes back.
+fn human(prose: &str) -> String {
+    let prose = cut(prose, MAX_HUMAN);
+    let mut out = String::with_capacity(prose.len());
+    for line in prose.lines() {
+        let returned = RETURNED.as_ref().is_some_and(|form| form.is_match(line));
+        // A notice that begins with its original has its words elsewhere; one that has said something ends here.
+        if returned && out.chars().filter(|c| c.is_alphanumeric()).count() > 20 {
+            break;
+        }
+        out.push_str(line);
+        out.push('\n');
+    }
+    out
+}
+
+/// A line that begins with an address: the address and what follows on the line.
+fn head<'a>(line: &'a str, before: &str) -> Option<(String, &'a str)> {
+    let trimmed =
+        line.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '-' | '*' | '•' | '·' | '>' | '→' | '|' | '+' | '#')).trim_end();
+    let found = ADDRESSES.as_ref()?.find(trimmed)?;
+    let address = clean(found.as_str())?;
+    let lead = trimmed.get(..found.start())?;
+    let rest = trimmed.get(found.end()..)?;
+    let bare = lead.trim_end_matches(['<', '"', '\'', '(', '[', ' ', '\t', '«']);
+    let bare = ["mailto:", "smtp:", "rfc822;", "MAILTO:", "SMTP:", "href=\"mailto:"]
+        .iter()
+        .fold(bare, |bare, word| bare.strip_suffix(word).unwrap_or(bare));
+    let bare = bare.trim_end_matches(['<', '"', '\'', '(', '[', ' ']);
+    let tail = rest.trim_start_matches(['>', '"', '\'', ')', ']', '»', ' ']);
+    if NOT_FAILED.as_ref().is_some_and(|form| form.is_match(before)) && bare.is_empty() && tail.is_empty() {
+        return None;
+    }
+    let ends = tail.is_empty()
+        || tail.starts_with([':', ';', ',', '.', '(', '<', '-', '–', '='])
+        || tail.starts_with("on ")
+        || rest.starts_with("...")
+        || replies(tail);
+    let named = bare.contains(char::is_alphabetic)
+        && bare.chars().count() <= 60
+        && !bare.contains([':', '@', '=', '('])
+        && lead.trim_end().ends_with(['<', '(', '['])
+        || lead.ends_with("mailto:");
+    let labelled = LABEL.as_ref().is_some_and(|form| form.is_match(bare.trim_end()))
+        || LABEL.as_ref().is_some_and(|form| form.is_match(lead.trim_end_matches(['<', '"'])));
+    let fits = if bare.is_empty() { ends } else { (named || labelled) && (tail.is_empty() || tail.starts_with(['<', ':', ';', '('])) };
+    (fits && !system_address(&address)).then_some((address, rest))
+}
+
+/// Whether an SMTP reply stands in the rest of a line.
+fn replies(tail: &str) -> bool {
+    tail.len() < 1000 && !super::reply::codes(tail, true).codes.is_empty()
+}
+
+/// A word alone on its line after a line that announces recipients.
+fn alone(line: &str, before: &str) -> Option<String> {
+    let word = line.trim().trim_matches(['<', '>', '"', '\'', ':', ',']);
+    let announced = before.trim_end().ends_with(':') && before.trim().len() > 12;
+    let fits =
+        (2..=64).contains(&word.len()) && !word.contains(['@', '/', '\\', ':', '=', '*', '-']) && word.chars().all(super::text::is_local);
+    (announced && fits && word.contains(char::is_alphabetic)).then(|| word.to_lowercase())
+}
+
+/// Addresses in a text, in normal form, each once.
+pub fn addresses(text: &str) -> Vec<String> {
+    let Some(form) = ADDRESSES.as_ref() else { return Vec::new() };
+    distinct(form.find_iter(text).take(MAX_HEADS * 4).filter_map(|found| clean(found.as_str())).collect())
+}
+
+/// The first address in a field that should be one, whatever stands round it; here a domain needs no dot.
+pub fn address_in(field: &str) -> Option<String> {
+    let field = field.trim();
+    address::normal(field)
+        .or_else(|| ADDRESSES.as_ref()?.find(cut(field, 2048)).and_then(|found| address::normal(found.as_str().trim_matches('\''))))
+}
+
+fn clean(found: &str) -> Option<String> {
+    let bare = found.trim_matches(['\'', '.', '*', '#', '/', '=', '?', '!', '&']);
+    let address = address::normal(bare)?;
+    let (local, domain) = address::split(&address)?;
+    let dotted = domain.contains('.') && !domain.ends_with(|c: char| c.is_ascii_digit());
+    (dotted && !local.contains("//")).then_some(address)
+}
+
+/// Local parts of mail systems, and of those who help.
+const SYSTEM: &[&str] = &[
+    "mailer-daemon",
+    "mailerdaemon",
+    "mail-daemon",
+    "mailer_daemon",
+    "maildaemon",
+    "mdaemon",
+    "postmaster",
+    "post_master",
+    "post-master",
+    "hostmaster",
+    "abuse",
+    "helpdesk",
+    "support",
+    "noreply",
+    "no-reply",
+    "root",
+];
+
+/// An address of the mail system itself, or of those who help.
+pub fn system_address(address: &str) -> bool {
+    let local = address.split('@').next().unwrap_or_default();
+    SYSTEM.contains(&local) || local.starts_with("mailer-daemon") || local.starts_with("postmaster")
+}
+
+pub fn distinct(list: Vec<String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    list.into_iter().filter(|one| seen.insert(one.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_compiles() {
+        for (name, form) in [
+            ("address", &ADDRESSES),
+            ("command", &COMMAND),
+            ("leads", &LEADS),
+            ("json", &JSON),
+            ("returned", &RETURNED),
+            ("not failed", &NOT_FAILED),
+            ("label", &LABEL),
+        ] {
+            assert!(form.is_some(), "{name}");
+        }
+    }
+
+    fn heads(text: &str) -> Vec<String> {
+        Prose::read(text).sections.into_iter().map(|section| section.address).collect()
+    }
+
+    #[test]
+    fn recipients_at_the_head_of_a_line() {
+        for line in [
+            "<alice@example.org>:",
+            "<alice@example.org>: host mx.example.org[192.0.2.1] said: 550",
+            "<Alice@Example.ORG> (expanded from <bob@example.com>): unknown user: \"alice\"",
+            "  alice@example.org",
+            "-> alice@example.org",
+            " -- alice@example.org",
+            "'alice@example.org' on 6/12/2026 1:00 PM",
+            "Alice Example<mailto:alice@example.org>",
+            "alice@example.org<mailto:alice@example.org>",
+            "Alice Example (alice@example.org)<mailto:alice@example.org>",
+            "\"Alice\" <alice@example.org>",
+            "Addressed To: alice@example.org",
+            "Recipient: [SMTP:alice@example.org]",
+            "alice@example.org: [192.0.2.5], 550 alice@example.org... No such user",
+        ] {
+            assert_eq!(heads(&format!("Delivery failed for these:\n\n{line}\n")), ["alice@example.org"], "{line}");
+        }
+        for line in [
+            "From: alice@example.org",
+            "write to alice@example.org for help",
+            "550 5.1.1 <alice@example.org>... User unknown",
+            "postmaster@example.org",
+        ] {
+            assert_eq!(heads(line), [""; 0], "{line}");
+        }
+    }
+
+    #[test]
+    fn paragraphs_belong_to_their_recipients() {
+        let read = Prose::read(
+            "Hi. I wasn't able to deliver.\n\n<a@example.org>:\nUser unknown.\n\n<b@example.org>:\nMailbox full.\n\n--- Below this line is a copy of the message.\n\nReturn-Path: <c@example.org>\n<c@example.org>:\n",
+        );
+        assert_eq!(read.sections.len(), 2);
+        assert!(read.sections[0].text.contains("User unknown") && !read.sections[0].text.contains("full"));
+        assert!(read.sections[1].text.contains("full"));
+        assert!(!read.mentioned.contains(&"c@example.org".to_owned()));
+    }
+
+    #[test]
+    fn sentences_that_lead_up_to_a_recipient() {
+        for text in [
+            "Your message to alice@example.org couldn't be delivered.",
+            "The following message to <alice@example.org> was undeliverable.",
+            "Ihre Nachricht an alice@example.org konnte nicht zugestellt werden.",
+            "Votre message à alice@example.org n'a pas pu être remis.",
+            "{\\\"emailAddress\\\":\\\"alice@example.org\\\",\\\"action\\\":\\\"failed\\\"}",
+            "Письмо по адресу alice@example.org не доставлено",
+            "收件人:<alice@example.org>",
+        ] {
+            assert_eq!(Prose::read(text).introduced, ["alice@example.org"], "{text}");
+        }
+        assert_eq!(Prose::read("after RCPT TO:<alice@example.org>:").commanded, ["alice@example.org"]);
+    }
+}

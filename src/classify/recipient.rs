@@ -1,0 +1,145 @@
+//! Who failed: taxonomy rule 4. Per-recipient fields come first, then `X-Failed-Recipients`, the prose, and last of all the returned
+//! original's To. Neither the sender nor the mail system itself is ever taken out of prose.
+
+use crate::{
+    address,
+    message::{RecipientFields, Report},
+};
+
+use super::{
+    prose::{Prose, address_in, distinct, system_address},
+    text::Text,
+};
+
+/// So many recipients of one mail are told apart.
+pub const MAX: usize = 100;
+
+/// One recipient that a bounce speaks of.
+#[derive(Debug, Clone, Default)]
+pub struct Recipient<'a> {
+    /// In normal form; `None` where the mail doesn't say.
+    pub address: Option<String>,
+    /// Other names of the same one, in normal form.
+    pub aliases: Vec<String>,
+    pub fields: Option<&'a RecipientFields>,
+}
+
+/// All recipients that a bounce speaks of, at least one.
+pub fn recipients<'a>(report: &'a Report, prose: &Prose) -> Vec<Recipient<'a>> {
+    let mut found: Vec<Recipient<'a>> = report.recipients.iter().take(MAX).map(of_fields).collect();
+    part(&mut found, prose);
+    if found.is_empty() {
+        found = unlisted(report, prose);
+    } else if found.len() == 1 && found.iter().all(|one| one.address.is_none()) {
+        let named = unlisted(report, prose).into_iter().next().and_then(|one| one.address);
+        found.iter_mut().for_each(|one| one.address = named.clone());
+    }
+    if found.is_empty() {
+        found.push(Recipient::default());
+    }
+    found
+}
+
+fn of_fields(fields: &RecipientFields) -> Recipient<'_> {
+    let names: Vec<String> = [&fields.original_recipient, &fields.final_recipient, &fields.actual_recipient]
+        .into_iter()
+        .flatten()
+        .filter_map(|name| address_in(name))
+        .collect();
+    let mut names = distinct(names).into_iter();
+    Recipient { address: names.next(), aliases: names.collect(), fields: Some(fields) }
+}
+
+/// Blocks under one and the same name are those whom an alias or a list expanded to. What tells them apart is the final recipient, or, where
+/// that is the same too (Exim), the paragraph that has the block's diagnostic.
+fn part(found: &mut [Recipient<'_>], prose: &Prose) {
+    let shared = |found: &[Recipient<'_>]| -> Vec<usize> {
+        let twin = |at: usize| {
+            found.iter().enumerate().any(|(other, one)| other != at && found.get(at).is_some_and(|this| this.address == one.address))
+        };
+        (0..found.len()).filter(|&at| twin(at)).collect()
+    };
+    for at in shared(found) {
+        let Some(one) = found.get_mut(at) else { continue };
+        if let Some(last) =
+            one.fields.and_then(|fields| fields.final_recipient.as_deref()).and_then(address_in).filter(|last| one.aliases.contains(last))
+        {
+            one.aliases.retain(|alias| *alias != last);
+            one.aliases.extend(one.address.replace(last));
+        }
+    }
+    for at in shared(found) {
+        let Some(one) = found.get_mut(at) else { continue };
+        let Some(diagnostic) = one.fields.and_then(|fields| fields.diagnostic.as_deref()) else { continue };
+        let diagnostic = Text::new(diagnostic);
+        let theirs = prose
+            .sections
+            .iter()
+            .find(|section| diagnostic.norm().len() > 8 && Text::new(&section.text).norm().contains(diagnostic.norm()));
+        if let Some(section) = theirs {
+            one.aliases.extend(one.address.replace(section.address.clone()));
+        }
+    }
+}
+
+/// Without per-recipient fields.
+fn unlisted<'a>(report: &'a Report, prose: &Prose) -> Vec<Recipient<'a>> {
+    let own = own(report);
+    let strange =
+        |list: &[String]| -> Vec<String> { list.iter().filter(|one| !own.contains(one) && !system_address(one)).cloned().collect() };
+    let headed: Vec<String> = prose.sections.iter().map(|section| section.address.clone()).collect();
+    let original: Vec<String> = report.original.iter().flat_map(|original| &original.to).filter_map(|to| address::normal(to)).collect();
+    let listed: Vec<String> = report.header.failed_recipients.iter().filter_map(|one| address_in(one)).collect();
+    let choices = [listed, strange(&headed), strange(&prose.commanded)];
+    if let Some(all) = choices.into_iter().find(|list| !list.is_empty()) {
+        return distinct(all).into_iter().take(MAX).map(named).collect();
+    }
+    let local = || local_part(report, prose, &original);
+    let single = |list: Vec<String>| list.into_iter().next();
+    let one = single(strange(&prose.introduced))
+        .or_else(local)
+        .or_else(|| single(strange(&prose.mentioned)))
+        .or_else(|| single(original.clone()).filter(|_| original.len() == 1))
+        .or_else(|| single(headed));
+    one.map(named).into_iter().collect()
+}
+
+fn named<'a>(address: String) -> Recipient<'a> {
+    Recipient { address: Some(address), aliases: Vec::new(), fields: None }
+}
+
+/// A local part whose domain was left out: the original's recipient has it, or else the host that answers for it.
+fn local_part(report: &Report, prose: &Prose, original: &[String]) -> Option<String> {
+    let local = prose.local_parts.first()?;
+    let known = original.iter().chain(&prose.mentioned).find(|to| to.split('@').next() == Some(local.as_str()));
+    known.cloned().or_else(|| {
+        let host = report.header.from.iter().find_map(|from| address::normal(from)).filter(|from| system_address(from))?;
+        address::normal(&format!("{local}@{}", address::domain(&host)?))
+    })
+}
+
+/// Ours: whom the notice is from and to, and who sent the original.
+fn own(report: &Report) -> Vec<String> {
+    let header = &report.header;
+    let original = report.original.iter().flat_map(|original| original.return_path.iter().chain(&original.from));
+    header.from.iter().chain(&header.to).chain(&header.reply_to).chain(original).filter_map(|one| address::normal(one)).collect()
+}
+
+/// All addresses that a report names as its recipient, in the order in which they are trusted.
+pub fn named_addresses(report: &Report, prose: &Prose) -> Vec<String> {
+    let fields = report.recipients.iter().take(MAX);
+    let mut names: Vec<&String> = Vec::new();
+    names.extend(fields.clone().filter_map(|one| one.original_recipient.as_ref()));
+    names.extend(fields.clone().filter_map(|one| one.final_recipient.as_ref()));
+    names.extend(fields.filter_map(|one| one.actual_recipient.as_ref()));
+    names.extend(&report.header.failed_recipients);
+    if let Some(feedback) = &report.feedback {
+        names.extend(feedback.original_rcpt_to.iter().chain(&feedback.removal_recipient));
+    }
+    if let Some(disposition) = &report.disposition {
+        names.extend(disposition.original_recipient.iter().chain(&disposition.final_recipient));
+    }
+    let prose = unlisted(report, prose).into_iter().filter_map(|one| one.address);
+    let original = report.original.iter().flat_map(|original| &original.to).take(MAX).filter_map(|to| address::normal(to));
+    distinct(names.into_iter().take(4 * MAX).filter_map(|name| address_in(name)).chain(prose).chain(original).collect())
+}

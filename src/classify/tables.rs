@@ -1,0 +1,307 @@
+//! The tables of codes and phrases, compiled once into linear-time automata.
+//!
+//! `codes.toml` and `phrases.toml` are read at first use. They are part of the program and checked by its tests; should one of them not
+//! read nevertheless, the other rules go on alone.
+
+use std::{collections::HashMap, ops::Range, sync::LazyLock};
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use regex::{Regex, RegexSet};
+use serde::Deserialize;
+
+use crate::taxonomy::Status;
+
+use super::text::Text;
+
+const CODES: &str = include_str!("codes.toml");
+const PHRASES: &str = include_str!("phrases.toml");
+
+/// Words over this weight outweigh any status code, exact codes outweigh those up to it.
+pub const EXACT: u8 = 60;
+/// Words over this weight outweigh a vague code.
+pub const VAGUE: u8 = 20;
+/// What a bare SMTP reply code weighs.
+pub const REPLY: u8 = 15;
+
+/// Where the words of a rule are looked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Why a delivery failed.
+    #[default]
+    Cause,
+    /// In a diagnostic: that it is over.
+    Final,
+    /// What sort of mail it is.
+    Notice,
+    Subject,
+}
+
+/// One row of `phrases.toml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    pub name: String,
+    #[serde(default)]
+    pub scope: Scope,
+    #[serde(deserialize_with = "status")]
+    pub status: Status,
+    pub weight: u8,
+    #[serde(default)]
+    pub phrases: Vec<String>,
+    #[serde(default)]
+    pub regexes: Vec<String>,
+    #[serde(default)]
+    pub note: Option<String>,
+}
+
+/// One row of `codes.toml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Code {
+    pub code: String,
+    #[serde(deserialize_with = "status")]
+    pub status: Status,
+    #[serde(default)]
+    pub exact: bool,
+    #[serde(default)]
+    pub note: Option<String>,
+}
+
+fn status<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Status, D::Error> {
+    String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+}
+
+#[derive(Deserialize)]
+struct RuleFile {
+    rule: Vec<Rule>,
+}
+
+#[derive(Deserialize)]
+struct CodeFile {
+    code: Vec<Code>,
+}
+
+/// A rule whose words stand in a text.
+#[derive(Debug, Clone)]
+pub struct Hit {
+    pub rule: &'static Rule,
+    /// In the text's comparable form.
+    pub range: Range<usize>,
+}
+
+/// What a pattern asks of the places beside it.
+#[derive(Debug, Clone, Copy)]
+struct Pattern {
+    rule: usize,
+    at_start: bool,
+    at_end: bool,
+    open_end: bool,
+}
+
+/// All rules, compiled.
+pub struct Phrases {
+    rules: Vec<Rule>,
+    patterns: Vec<Pattern>,
+    words: Option<AhoCorasick>,
+    forms: Vec<(usize, Regex)>,
+    any_form: RegexSet,
+}
+
+/// All codes, by code.
+pub struct Codes(HashMap<String, Code>);
+
+static TABLE: LazyLock<Phrases> = LazyLock::new(|| Phrases::compile(rules(PHRASES).unwrap_or_default()));
+static CODE_TABLE: LazyLock<Codes> = LazyLock::new(|| Codes::read(CODES));
+
+fn rules(toml: &str) -> Result<Vec<Rule>, toml::de::Error> {
+    toml::from_str::<RuleFile>(toml).map(|file| file.rule)
+}
+
+/// The rules of `scope` whose words stand in `text`, the heaviest first, then the longest, then the earliest; at most one hit a rule.
+pub fn find(text: &Text<'_>, scope: Scope) -> Vec<Hit> {
+    TABLE.find(text.norm(), scope)
+}
+
+/// What the tables' keeper noted beside a rule, `code-5.1.1` and `reply-552` among them.
+pub fn note(rule: &str) -> Option<&'static str> {
+    let coded = rule.strip_prefix("code-").or_else(|| rule.strip_prefix("reply-"));
+    match coded {
+        Some(row) => code(row)?.note.as_deref(),
+        None => TABLE.rules.iter().find(|row| row.name == rule)?.note.as_deref(),
+    }
+}
+
+/// What the tables say of an enhanced status code or a reply code.
+pub fn code(code: &str) -> Option<&'static Code> {
+    CODE_TABLE.get(code)
+}
+
+impl Phrases {
+    fn compile(rules: Vec<Rule>) -> Phrases {
+        let (mut patterns, mut bare, mut forms) = (Vec::new(), Vec::new(), Vec::new());
+        for (rule, row) in rules.iter().enumerate() {
+            for phrase in &row.phrases {
+                let (at_start, phrase) = phrase.strip_prefix('^').map_or((false, phrase.as_str()), |rest| (true, rest));
+                let (at_end, phrase) = phrase.strip_suffix('$').map_or((false, phrase), |rest| (true, rest));
+                let (open_end, phrase) = phrase.strip_suffix('*').map_or((false, phrase), |rest| (true, rest));
+                patterns.push(Pattern { rule, at_start, at_end, open_end });
+                bare.push(phrase.to_owned());
+            }
+            forms.extend(row.regexes.iter().filter_map(|form| Some((rule, Regex::new(form).ok()?))));
+        }
+        let any_form = RegexSet::new(forms.iter().map(|(_, form)| form.as_str())).unwrap_or_else(|_| RegexSet::empty());
+        // The automatic choice trades speed for a small automaton; this one is built once and runs over every mail.
+        let words = AhoCorasick::builder().match_kind(MatchKind::Standard).kind(Some(AhoCorasickKind::DFA)).build(&bare).ok();
+        Phrases { rules, patterns, words, forms, any_form }
+    }
+
+    fn find(&'static self, text: &str, scope: Scope) -> Vec<Hit> {
+        let mut best: HashMap<usize, Range<usize>> = HashMap::new();
+        let mut keep = |rule: usize, found: Range<usize>| {
+            best.entry(rule)
+                .and_modify(|kept| {
+                    if found.len() > kept.len() {
+                        *kept = found.clone()
+                    }
+                })
+                .or_insert(found.clone());
+        };
+        if let Some(words) = &self.words {
+            for found in words.find_overlapping_iter(text) {
+                let Some(pattern) = self.patterns.get(found.pattern().as_usize()) else { continue };
+                let fits = self.rules.get(pattern.rule).is_some_and(|rule| rule.scope == scope) && pattern.fits(text, found.range());
+                if fits {
+                    keep(pattern.rule, found.range());
+                }
+            }
+        }
+        for index in self.any_form.matches(text) {
+            let Some((rule, form)) = self.forms.get(index) else { continue };
+            if self.rules.get(*rule).is_some_and(|rule| rule.scope == scope)
+                && let Some(found) = form.find(text)
+            {
+                keep(*rule, found.range());
+            }
+        }
+        let mut hits: Vec<Hit> = best.into_iter().filter_map(|(rule, range)| Some(Hit { rule: self.rules.get(rule)?, range })).collect();
+        hits.sort_by(|a, b| {
+            b.rule
+                .weight
+                .cmp(&a.rule.weight)
+                .then(b.range.len().cmp(&a.range.len()))
+                .then(a.range.start.cmp(&b.range.start))
+                .then(a.rule.name.cmp(&b.rule.name))
+        });
+        hits
+    }
+}
+
+impl Pattern {
+    /// Whole words only, in scripts that part words by spaces and where the phrase itself begins or ends with a letter or digit.
+    fn fits(&self, text: &str, found: Range<usize>) -> bool {
+        let bytes = text.as_bytes();
+        let letter = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_alphanumeric);
+        let first = letter(Some(found.start));
+        let last = letter(found.end.checked_sub(1));
+        if self.at_start && found.start != 0 || self.at_end && found.end != text.len() {
+            return false;
+        }
+        let parted_before = !(first && letter(found.start.checked_sub(1)));
+        let parted_after = self.open_end || !(last && letter(Some(found.end)));
+        parted_before && parted_after
+    }
+}
+
+impl Codes {
+    fn read(toml: &str) -> Codes {
+        let rows = toml::from_str::<CodeFile>(toml).map(|file| file.code).unwrap_or_default();
+        Codes(rows.into_iter().map(|row| (row.code.clone(), row)).collect())
+    }
+
+    fn get(&self, code: &str) -> Option<&Code> {
+        if let Some(row) = self.0.get(code) {
+            return Some(row);
+        }
+        let mut parts = code.splitn(3, '.');
+        let (class, subject, detail) = (parts.next()?, parts.next()?, parts.next()?);
+        [format!("x.{subject}.{detail}"), format!("{class}.{subject}.*"), format!("x.{subject}.*")].iter().find_map(|key| self.0.get(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn the_tables_read() {
+        let rules = rules(PHRASES).unwrap();
+        assert!(rules.len() > 40);
+        toml::from_str::<CodeFile>(CODES).unwrap();
+        assert!(TABLE.words.is_some());
+        assert_eq!(TABLE.forms.len(), rules.iter().map(|rule| rule.regexes.len()).sum::<usize>(), "a regex does not compile");
+        assert_eq!(TABLE.any_form.len(), TABLE.forms.len());
+    }
+
+    #[test]
+    fn names_and_phrases_are_unique_and_well_formed() {
+        let mut names = HashSet::new();
+        let mut phrases = HashSet::new();
+        for rule in &TABLE.rules {
+            assert!(names.insert(&rule.name), "rule {} stands twice", rule.name);
+            assert!(rule.weight <= 100, "{}", rule.name);
+            assert!(!rule.phrases.is_empty() || !rule.regexes.is_empty(), "{} has no words", rule.name);
+            for phrase in &rule.phrases {
+                assert!(phrases.insert((rule.scope, phrase)), "'{phrase}' of {} stands twice", rule.name);
+            }
+        }
+        let codes = toml::from_str::<CodeFile>(CODES).unwrap().code;
+        let unique: HashSet<&String> = codes.iter().map(|row| &row.code).collect();
+        assert_eq!(unique.len(), codes.len(), "a code stands twice");
+    }
+
+    /// A phrase that is not in the form that texts are brought to could never match.
+    #[test]
+    fn each_phrase_can_be_reached() {
+        for rule in &TABLE.rules {
+            for phrase in &rule.phrases {
+                let bare = phrase.trim_start_matches('^').trim_end_matches('$').trim_end_matches('*');
+                let text = Text::new(bare);
+                assert_eq!(text.norm(), bare, "'{phrase}' of {} is not in the comparable form", rule.name);
+                let found = find(&text, rule.scope);
+                assert!(found.iter().any(|hit| hit.rule.name == rule.name), "'{phrase}' of {} is not found in itself", rule.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_status_has_a_rule() {
+        let ruled: HashSet<Status> = TABLE.rules.iter().map(|rule| rule.status).collect();
+        for status in Status::ALL {
+            // No words say that a recipient isn't named.
+            assert!(ruled.contains(&status) || status == Status::BounceNoAddress, "{status}");
+        }
+    }
+
+    #[test]
+    fn words_match_whole() {
+        let rules = |text: &str| find(&Text::new(text), Scope::Cause).iter().map(|hit| hit.rule.name.clone()).collect::<Vec<_>>();
+        assert!(rules("no such user").contains(&"user-unknown".into()));
+        assert!(!rules("no such userland").contains(&"user-unknown".into()));
+        assert!(!rules("antispamhaus").contains(&"known-spammer".into()));
+        assert!(rules("see www.spamhaus.org").contains(&"known-spammer".into()));
+        assert!(rules("<no-such-user@example.org> <userunknown@example.org>").is_empty());
+    }
+
+    #[test]
+    fn codes_fall_back_to_their_subject() {
+        assert_eq!(code("5.1.1").map(|c| (c.status, c.exact)), Some((Status::HardBounce, true)));
+        assert_eq!(code("4.2.2").map(|c| c.status), Some(Status::SoftBounceMailboxFull));
+        assert_eq!(code("5.7.99").map(|c| (c.status, c.exact)), Some((Status::MailBlockGeneral, false)));
+        assert_eq!(code("552").map(|c| c.status), Some(Status::SoftBounceMailboxFull));
+        assert!(code("5.0.0").is_none());
+        assert!(code("").is_none());
+    }
+}

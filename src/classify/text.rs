@@ -1,0 +1,265 @@
+//! The form in which words are compared, and the way back to the words as they stood.
+//!
+//! Case is folded, white space and underscores joined, typographic quotes made plain; codes that an SMTP reply repeats on each of its lines are taken out,
+//! so that a phrase may run over a line's end; each address becomes a bare `@`, so that no address looks like a phrase. Linear in the
+//! length of the text; what lies beyond [`MAX`] octets is left out.
+
+use std::ops::Range;
+
+/// So many octets of one text are looked at.
+pub const MAX: usize = 64 * 1024;
+
+/// The longest evidence, in characters.
+const MAX_EVIDENCE: usize = 200;
+
+/// A text beside its comparable form.
+pub struct Text<'a> {
+    original: &'a str,
+    norm: String,
+    /// For each octet of `norm`, where the character that it came from starts.
+    origin: Vec<u32>,
+}
+
+impl<'a> Text<'a> {
+    pub fn new(original: &'a str) -> Text<'a> {
+        let original = cut(original, MAX);
+        let mut text = Text { original, norm: String::with_capacity(original.len()), origin: Vec::with_capacity(original.len()) };
+        text.fill();
+        text
+    }
+
+    pub fn norm(&self) -> &str {
+        &self.norm
+    }
+
+    /// The words as they stood where `range` of the comparable form was found: bounded, on one line, no control characters.
+    pub fn evidence(&self, range: Range<usize>) -> String {
+        let place = |at: usize| self.origin.get(at).map_or(self.original.len(), |&o| o as usize);
+        let (Some(last), start) = (range.end.checked_sub(1), place(range.start)) else { return String::new() };
+        let last = place(last);
+        let end = last + self.original.get(last..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
+        tidy(self.original.get(start..end).unwrap_or_default(), MAX_EVIDENCE)
+    }
+
+    /// The text as it stood, from a place in the comparable form on.
+    pub fn tail(&self, from: usize) -> &str {
+        self.origin.get(from).and_then(|&at| self.original.get(at as usize..)).unwrap_or_default()
+    }
+
+    fn push(&mut self, c: char, at: usize) {
+        let before = self.norm.len();
+        self.norm.push(c);
+        self.origin.resize(self.origin.len() + (self.norm.len() - before), u32::try_from(at).unwrap_or(u32::MAX));
+    }
+
+    fn fill(&mut self) {
+        let mut repeated: Option<&str> = None;
+        let mut after_code = false;
+        let mut rest = self.original;
+        let mut first = true;
+        while let Some((at, token, tail)) = next_token(self.original, rest) {
+            rest = tail;
+            let mut token = token;
+            let mut at = at;
+            // sendmail's transcript marks each line of a reply.
+            if token == "<<<" {
+                continue;
+            }
+            if let Some((code, tail)) = continuation(token) {
+                repeated.get_or_insert(code);
+                (at, token) = (at + token.len() - tail.len(), tail);
+                after_code = true;
+            } else if !first && repeated == Some(token) {
+                after_code = true;
+                continue;
+            }
+            first = false;
+            if after_code && is_enhanced(token) {
+                after_code = false;
+                continue;
+            }
+            if token.is_empty() {
+                continue;
+            }
+            after_code = false;
+            self.word(token, at);
+        }
+    }
+
+    fn word(&mut self, token: &'a str, at: usize) {
+        let runs_on = ends_wide(&self.norm) && token.chars().next().is_some_and(wide);
+        if !self.norm.is_empty() && !runs_on {
+            self.push(' ', at);
+        }
+        let mut done = 0;
+        for (start, end) in addresses(token) {
+            self.letters(token.get(done..start).unwrap_or_default(), at + done);
+            self.push('@', at + start);
+            done = end;
+        }
+        self.letters(token.get(done..).unwrap_or_default(), at + done);
+    }
+
+    fn letters(&mut self, piece: &str, at: usize) {
+        for (offset, c) in piece.char_indices() {
+            match c {
+                '\u{2018}' | '\u{2019}' | '\u{201b}' | '`' | '\u{b4}' => self.push('\'', at + offset),
+                '\u{201c}' | '\u{201d}' | '\u{201e}' | '\u{ab}' | '\u{bb}' => self.push('"', at + offset),
+                '\u{2010}'..='\u{2015}' => self.push('-', at + offset),
+                '\u{ff1a}' => self.push(':', at + offset),
+                '_' => self.push(' ', at + offset),
+                '\u{200b}'..='\u{200f}' | '\u{feff}' | '\u{ad}' => {}
+                c if c.is_control() => {}
+                c if c.is_ascii() => self.push(c.to_ascii_lowercase(), at + offset),
+                c => c.to_lowercase().for_each(|low| self.push(low, at + offset)),
+            }
+        }
+    }
+}
+
+/// The next run of anything but white space in `rest`, a tail of `whole`: where it starts, itself, what follows.
+fn next_token<'a>(whole: &str, rest: &'a str) -> Option<(usize, &'a str, &'a str)> {
+    let start = rest.find(|c: char| !is_space(c))?;
+    let rest = rest.get(start..)?;
+    let end = rest.find(is_space).unwrap_or(rest.len());
+    let (token, tail) = rest.split_at_checked(end)?;
+    Some((whole.len() - rest.len(), token, tail))
+}
+
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || c.is_control()
+}
+
+/// `550-5.1.1` and `550-The`: an SMTP reply's line that is not its last (RFC 5321, section 4.2.1).
+fn continuation(token: &str) -> Option<(&str, &str)> {
+    let (code, tail) = token.split_at_checked(3)?;
+    let digits = code.bytes().all(|b| b.is_ascii_digit()) && matches!(code.as_bytes().first(), Some(b'4' | b'5'));
+    tail.strip_prefix('-').filter(|_| digits).map(|tail| (code, tail))
+}
+
+/// Whether the word is an enhanced status code and nothing else.
+pub fn is_enhanced(token: &str) -> bool {
+    let mut parts = token.split('.');
+    let class = matches!(parts.next(), Some("2" | "4" | "5"));
+    let number = |part: Option<&str>| part.is_some_and(|p| (1..=3).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_digit()));
+    class && number(parts.next()) && number(parts.next()) && parts.next().is_none()
+}
+
+fn wide(c: char) -> bool {
+    matches!(c, '\u{2e80}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{ff00}'..='\u{ffef}')
+}
+
+fn ends_wide(text: &str) -> bool {
+    text.chars().next_back().is_some_and(wide)
+}
+
+/// Where addresses stand in a word, brackets around them included.
+fn addresses(token: &str) -> Vec<(usize, usize)> {
+    let mut found: Vec<(usize, usize)> = Vec::new();
+    for (at, _) in token.match_indices('@') {
+        let floor = found.last().map_or(0, |&(_, end)| end);
+        let Some(before) = token.get(floor..at) else { continue };
+        let local = before.len() - before.trim_end_matches(is_local).len();
+        let domain: usize = token.get(at + 1..).map_or(0, |after| after.len() - after.trim_start_matches(is_domain).len());
+        if local == 0 || domain == 0 {
+            continue;
+        }
+        let (mut start, mut end) = (at - local, at + 1 + domain);
+        while token.get(..end).is_some_and(|t| t.ends_with(['.', '-'])) {
+            end -= 1;
+        }
+        if start > floor && token.get(..start).is_some_and(|t| t.ends_with('<')) {
+            start -= 1;
+        }
+        if token.get(end..).is_some_and(|t| t.starts_with('>')) {
+            end += 1;
+        }
+        found.push((start, end));
+    }
+    found
+}
+
+/// A character of a local part as mail really has them (RFC 5322 atext and dots, RFC 6531), quotes aside.
+pub fn is_local(c: char) -> bool {
+    c.is_alphanumeric()
+        || matches!(c, '.' | '_' | '-' | '+' | '=' | '%' | '&' | '#' | '*' | '/' | '!' | '~' | '^' | '$' | '\'' | '?' | '{' | '}')
+}
+
+pub fn is_domain(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '.' | '-' | '_')
+}
+
+/// At most `max` octets, cut between characters.
+pub fn cut(text: &str, max: usize) -> &str {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
+/// On one line, without control characters, at most `max` characters.
+pub fn tidy(text: &str, max: usize) -> String {
+    let mut out = String::new();
+    let mut gap = false;
+    let mut left = max;
+    for c in text.chars() {
+        if is_space(c) || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}') {
+            gap = !out.is_empty();
+            continue;
+        }
+        if std::mem::take(&mut gap) {
+            out.push(' ');
+            left = left.saturating_sub(1);
+        }
+        if left == 0 {
+            break;
+        }
+        out.push(c);
+        left -= 1;
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_brought_to_one_form() {
+        let cases = [
+            ("  User\r\n\tUNKNOWN ", "user unknown"),
+            ("550 5.1.1 <Bob@example.org>... User Unknown", "550 5.1.1 @... user unknown"),
+            ("550-5.1.1 The account does not 550-5.1.1 exist. Try 550 5.1.1 again", "the account does not exist. try again"),
+            ("554-No SMTP\n554-service\n554 bye", "no smtp service bye"),
+            ("for mailbox-full@example.org.", "for @."),
+            ("RCPT TO:<a@b.example>:", "rcpt to:@:"),
+            ("can\u{2019}t find", "can't find"),
+            ("收件人\n不存在", "收件人不存在"),
+            ("a @ b", "a @ b"),
+            ("BAD_RECIPIENT", "bad recipient"),
+            ("<<< 552-5.7.0 a potential\n<<< 552-5.7.0 security issue", "a potential security issue"),
+            ("", ""),
+        ];
+        for (given, want) in cases {
+            assert_eq!(Text::new(given).norm(), want, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn evidence_is_what_stood_there() {
+        let text = Text::new("550-5.1.1 User\r\n550 5.1.1 UNKNOWN here");
+        let at = text.norm().find("user unknown").unwrap();
+        assert_eq!(text.evidence(at..at + 12), "User 550 5.1.1 UNKNOWN");
+        let text = Text::new("İstanbul ÜBERFÜLLT!");
+        let at = text.norm().find("überfüllt").unwrap();
+        assert_eq!(text.evidence(at..at + "überfüllt".len()), "ÜBERFÜLLT");
+    }
+
+    #[test]
+    fn tidy_bounds_and_cleans() {
+        assert_eq!(tidy("a\u{0}\u{1b}[31m\r\n b\u{202e}", 100), "a [31m b");
+        assert_eq!(tidy(&"é".repeat(300), 200).chars().count(), 200);
+    }
+}

@@ -1,0 +1,224 @@
+//! What a failure means: words against codes.
+//!
+//! Taxonomy rule 2: the words of the diagnostic outweigh a vague code, an exact code outweighs vague words, and plain words outweigh even that.
+//! Rule 3: the per-recipient fields are asked first, then the recipient's own paragraph, then the human-readable part as a whole; the
+//! next is asked only where the last one didn't say enough.
+
+use crate::{address, taxonomy::Status};
+
+use super::{
+    prose,
+    reply::{self, Reply, Stage},
+    tables::{self, EXACT, REPLY, Scope, VAGUE},
+    text::{Text, is_enhanced, tidy},
+};
+
+/// A source that says this much makes the next one unnecessary.
+const ENOUGH: u8 = 40;
+
+/// One reason to believe in a status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clue {
+    pub status: Status,
+    pub weight: u8,
+    /// The table row or code rule it comes from.
+    pub rule: String,
+    pub evidence: Option<String>,
+    pub new_address: Option<String>,
+}
+
+/// Where the cause of one recipient's failure may stand, most trusted first.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sources<'a> {
+    pub diagnostic: Option<&'a str>,
+    /// The `Status` field.
+    pub status: Option<&'a str>,
+    /// The recipient's own paragraph.
+    pub section: Option<&'a str>,
+    /// The human-readable part as a whole; none where it speaks of others too.
+    pub human: Option<&'a str>,
+    /// Addresses that can't be a new one.
+    pub known: &'a [String],
+}
+
+/// The outcome.
+#[derive(Debug, Clone, Default)]
+pub struct Weighed {
+    /// Best first; may be empty.
+    pub clues: Vec<Clue>,
+    pub enhanced: Option<String>,
+    pub reply: Option<String>,
+    /// The diagnostic says that it is over.
+    pub over: bool,
+}
+
+pub fn weigh(sources: &Sources<'_>) -> Weighed {
+    let mut weighed = Weighed::default();
+    let diagnostic = sources.diagnostic.map(Text::new);
+    let section = sources.section.map(Text::new);
+    let stage = diagnostic.as_ref().and_then(reply::stage).or_else(|| section.as_ref().and_then(reply::stage));
+    let mut replies = Vec::new();
+    let texts = [(diagnostic, sources.diagnostic, false), (section, sources.section, true)];
+    for (index, (text, raw, strict)) in texts.into_iter().enumerate() {
+        let codes = raw.map(|raw| reply::codes(raw, strict)).unwrap_or_default();
+        if let Some(text) = text {
+            weighed.over |= !tables::find(&text, Scope::Final).is_empty();
+            weighed.clues.extend(of_words(&text, sources, &codes));
+        }
+        weighed.clues.extend(of_codes(&codes));
+        if index == 0 {
+            weighed.clues.extend(sources.status.and_then(status_code).and_then(|code| of_code(&code)));
+        }
+        replies.push(codes);
+        if enough(&weighed.clues) && !(index == 0 && sources.diagnostic.is_some_and(unfinished)) {
+            break;
+        }
+    }
+    if !enough(&weighed.clues)
+        && let Some(human) = sources.human
+    {
+        let codes = reply::codes(human, true);
+        weighed.clues.extend(of_words(&Text::new(human), sources, &codes));
+        weighed.clues.extend(of_codes(&codes));
+        replies.push(codes);
+    }
+    weighed.codes(sources, replies);
+    weighed.before_recipient(stage);
+    weighed.clues.sort_by(|a, b| b.weight.cmp(&a.weight).then_with(|| length(b).cmp(&length(a))));
+    weighed
+}
+
+/// sendmail keeps only the first line of a reply that had several; the rest stands in its transcript.
+fn unfinished(diagnostic: &str) -> bool {
+    let diagnostic = diagnostic.trim_start();
+    let code = diagnostic.get(..3).filter(|code| code.bytes().all(|b| b.is_ascii_digit()));
+    code.is_some_and(|code| {
+        diagnostic
+            .get(3..)
+            .is_some_and(|rest| rest.starts_with('-') && !rest.contains(&format!("{code} ")) && !rest.contains(&format!("{code}-")))
+    })
+}
+
+fn length(clue: &Clue) -> usize {
+    clue.evidence.as_deref().map_or(0, str::len)
+}
+
+fn enough(clues: &[Clue]) -> bool {
+    clues.iter().any(|clue| clue.weight >= ENOUGH)
+}
+
+/// What the words say. A 4yz reply is no proof that somebody doesn't exist, unless its words are plain.
+fn of_words(text: &Text<'_>, sources: &Sources<'_>, codes: &Reply) -> Vec<Clue> {
+    let temporary =
+        codes.codes.first().map_or_else(|| sources.status.is_some_and(|code| code.trim().starts_with('4')), |code| code.starts_with('4'));
+    let clue = |hit: tables::Hit| {
+        let rule = hit.rule;
+        let new_address = (rule.status == Status::AddressChange).then(|| new_address(text, &hit, sources)).flatten();
+        let status = match rule.status {
+            Status::AddressChange if new_address.is_none() => Status::HardBounce,
+            Status::HardBounce if temporary && rule.weight <= EXACT => Status::SoftBounceGeneral,
+            status => status,
+        };
+        Clue { status, weight: rule.weight, rule: rule.name.clone(), evidence: Some(text.evidence(hit.range)), new_address }
+    };
+    tables::find(text, Scope::Cause).into_iter().map(clue).collect()
+}
+
+/// The first strange address at or after the words that announce it.
+fn new_address(text: &Text<'_>, hit: &tables::Hit, sources: &Sources<'_>) -> Option<String> {
+    let from = text.tail(hit.range.start);
+    prose::addresses(from).into_iter().find(|one| !sources.known.contains(one) && !prose::system_address(one))
+}
+
+fn of_codes(codes: &Reply) -> Vec<Clue> {
+    codes.enhanced.iter().filter_map(|code| of_code(code)).chain(codes.codes.first().and_then(|code| of_reply_code(code))).collect()
+}
+
+fn of_code(code: &str) -> Option<Clue> {
+    let row = tables::code(code)?;
+    let weight = if row.exact { EXACT } else { VAGUE };
+    Some(Clue { status: row.status, weight, rule: format!("code-{code}"), evidence: Some(code.to_owned()), new_address: None })
+}
+
+fn of_reply_code(code: &str) -> Option<Clue> {
+    let row = tables::code(code)?;
+    Some(Clue { status: row.status, weight: REPLY, rule: format!("reply-{code}"), evidence: Some(code.to_owned()), new_address: None })
+}
+
+/// The code in a `Status` field, whatever stands beside it.
+fn status_code(field: &str) -> Option<String> {
+    let word = field.split(|c: char| c.is_whitespace() || matches!(c, '(' | ';' | ',')).find(|word| is_enhanced(word))?;
+    Some(word.to_owned())
+}
+
+/// A code that says something: in the table, and not the class alone.
+fn telling(code: &str) -> u8 {
+    match tables::code(code) {
+        Some(row) if row.exact => 3,
+        Some(_) if !code.ends_with(".0") => 2,
+        Some(_) => 1,
+        None => u8::from(!code.ends_with(".0.0")),
+    }
+}
+
+impl Weighed {
+    /// The codes to report: of the diagnostic those that say most, of an expired delivery those of its last try.
+    fn codes(&mut self, sources: &Sources<'_>, replies: Vec<Reply>) {
+        let field = sources.status.and_then(status_code);
+        let mut best: Option<String> = None;
+        for code in replies.iter().flat_map(|reply| &reply.enhanced).chain(&field) {
+            if best
+                .as_ref()
+                .is_none_or(|known| telling(code) > telling(known) || known.ends_with(".4.7") && telling(code) >= telling(known))
+            {
+                best = Some(code.clone());
+            }
+        }
+        let of_replies = |reply: &Reply| {
+            let expired = reply.enhanced.first().is_some_and(|code| code.ends_with(".4.7"));
+            if expired { reply.codes.last().cloned() } else { reply.codes.first().cloned() }
+        };
+        self.reply = replies.iter().find_map(of_replies);
+        self.enhanced = best;
+    }
+
+    /// Before RCPT nobody has named the recipient: a refusal there is about the sender, and so is a domain that doesn't exist.
+    fn before_recipient(&mut self, stage: Option<Stage>) {
+        let refused = self.reply.as_deref().is_some_and(|code| code.starts_with('5'));
+        if stage != Some(Stage::BeforeRecipient) || !refused {
+            return;
+        }
+        for clue in &mut self.clues {
+            if matches!(clue.status, Status::HardBounce | Status::SoftBounceDnsFailure) {
+                clue.status = Status::MailBlockGeneral;
+                clue.rule = "refused-before-recipient".to_owned();
+            }
+        }
+        let evidence = self.reply.clone();
+        self.clues.push(Clue {
+            status: Status::MailBlockGeneral,
+            weight: VAGUE + 5,
+            rule: "refused-before-recipient".to_owned(),
+            evidence,
+            new_address: None,
+        });
+    }
+
+    /// The class of the reply, when nothing else tells.
+    pub fn by_class(&self) -> Option<Clue> {
+        let code = self.enhanced.as_ref().filter(|code| !code.starts_with('2')).or(self.reply.as_ref())?;
+        let temporary = self.reply.as_ref().unwrap_or(code).starts_with('4');
+        let status = if temporary { Status::SoftBounceGeneral } else { Status::GeneralBounce };
+        let class = if temporary { "class-4" } else { "class-5" };
+        Some(Clue { status, weight: 1, rule: class.to_owned(), evidence: Some(tidy(code, 20)), new_address: None })
+    }
+}
+
+/// The address that an automatic reply gives as its sender's new one.
+pub fn moved_to(human: &str, known: &[String]) -> Option<Clue> {
+    let sources = Sources { known, ..Sources::default() };
+    let known_normal: Vec<String> = known.iter().filter_map(|one| address::normal(one)).collect();
+    of_words(&Text::new(human), &Sources { known: &known_normal, ..sources }, &Reply::default())
+        .into_iter()
+        .find(|clue| clue.status == Status::AddressChange && clue.new_address.is_some())
+}

@@ -1,0 +1,120 @@
+//! Asks the running daemon; with none running, opens the store and answers itself.
+
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    os::unix::fs::MetadataExt,
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::run::alerts_of;
+use crate::{
+    config::{Config, Errors},
+    control::{self, AskError, Request, Source},
+    store::{Options, Store},
+};
+
+/// Why a command failed.
+pub enum Failed {
+    /// Exit code 2, one error a line.
+    Config(Errors),
+    /// Exit code 1.
+    Because(String),
+    /// Whoever read standard output went away: no failure of ours.
+    Pipe,
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Failed {
+        if error.kind() == ErrorKind::BrokenPipe { Failed::Pipe } else { Failed::Because(error.to_string()) }
+    }
+}
+
+impl From<AskError> for Failed {
+    fn from(error: AskError) -> Failed {
+        match error {
+            AskError::Output(error) => error.into(),
+            other => Failed::Because(other.to_string()),
+        }
+    }
+}
+
+/// The exit code for how a command ended; says on standard error what went wrong.
+#[expect(clippy::print_stderr, reason = "the one place where commands complain")]
+pub fn finish(ended: Result<(), Failed>) -> ExitCode {
+    match ended {
+        Ok(()) | Err(Failed::Pipe) => ExitCode::SUCCESS,
+        Err(Failed::Config(errors)) => {
+            eprintln!("{errors}");
+            ExitCode::from(2)
+        }
+        Err(Failed::Because(why)) => {
+            eprintln!("bounced: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Hands each row of the answer to `row`.
+pub fn ask(config: &Path, request: &Request, row: &mut dyn FnMut(Value) -> io::Result<()>) -> Result<(), Failed> {
+    let config = Config::load(config).map_err(Failed::Config)?;
+    match control::ask(&config.control_socket, request, row) {
+        Err(AskError::NoDaemon(_)) => alone(config, request, row),
+        answered => Ok(answered?),
+    }
+}
+
+fn alone(config: Config, request: &Request, row: &mut dyn FnMut(Value) -> io::Result<()>) -> Result<(), Failed> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    if *request == Request::AlertTest {
+        let sent = runtime.block_on(alerts_of(&config).test()).map_err(Failed::Because)?;
+        return Ok(row(serde_json::json!({ "sent": sent }))?);
+    }
+    owned(&config.data_dir)?;
+    let config = config.with_person_key()?;
+    let codec = config.verp.codec.clone();
+    let mut options = Options::new(Arc::new(Timestamp::now));
+    (options.keep_events, options.keep_raw) = (config.keep.events, config.keep.raw);
+    let key = codec.clone();
+    options.own_key = Some(Arc::new(move |address| key.key_of_address(address)));
+    let store = Arc::new(Store::open(&config.data_dir, options).map_err(|error| Failed::Because(error.to_string()))?);
+    let source = Source {
+        store: store.clone(),
+        key: Arc::new(move |address| codec.key_of_address(address)),
+        alert_test: Arc::new(|| Err("no daemon runs".to_owned())),
+        runtime: runtime.handle().clone(),
+    };
+    let answered = control::answer(request, &source, row);
+    store.close().map_err(|error| Failed::Because(error.to_string()))?;
+    match answered {
+        Err(control::AnswerError::Output(error)) => Err(error.into()),
+        other => other.map_err(|error| Failed::Because(error.to_string())),
+    }
+}
+
+/// A store touched by another user, root included, would hold files that the daemon can't open.
+fn owned(data_dir: &Path) -> Result<(), Failed> {
+    let meta = match fs::metadata(data_dir) {
+        Ok(meta) => meta,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(Failed::Because(format!(
+                "no daemon runs, and {} isn't there yet; start the daemon with `bounced run`",
+                data_dir.display()
+            )));
+        }
+        Err(error) => return Err(Failed::Because(format!("{}: {error}", data_dir.display()))),
+    };
+    if meta.uid() != rustix::process::geteuid().as_raw() {
+        return Err(Failed::Because(format!(
+            "no daemon runs, and only the owner of {} may open the store (user id {}); run this as that user, or start the daemon",
+            data_dir.display(),
+            meta.uid()
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,259 @@
+//! `bounced classify`: tells what mails mean, without a store or a configuration.
+//!
+//! One thread reads, one for each core tells, one writes; channels between them are short, so memory stays the same for one mail and for a
+//! million, and the rows stand in the order of the input. A file that can't be read is said on standard error, the rest goes on, and the exit
+//! code is 1. A reader of standard output that goes away ends the work quietly.
+
+use std::{
+    io::{self, BufWriter, IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    thread,
+    time::Duration,
+};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{
+    mails::{self, Mail, Unreadable},
+    verdict_row::{self, MailRow},
+};
+use crate::{
+    address,
+    classify::{self, Envelope, Telling, Verdict},
+    message::{self, Header},
+    taxonomy::{Kind, Status},
+};
+
+/// Mails that wait before and after each telling thread.
+const QUEUE: usize = 4;
+
+/// Tell what bounces, auto-replies and complaints mean
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  bounced classify ~/Maildir\n  bounced classify --json bounces.mbox | jq -r '.recipients[].status'\n  \
+                  bounced classify --verp-rcpt 'b+spring+x+alice=example.org@returns.example.com' bounce.eml"
+)]
+pub struct ClassifyArgs {
+    /// One JSON object a mail
+    #[arg(long)]
+    json: bool,
+    /// The envelope recipient, a VERP address in the long form: whom it names is the truth. Its signature isn't checked here
+    #[arg(long, value_name = "ADDR")]
+    verp_rcpt: Option<String>,
+    /// Files, folders (walked; a Maildir, too), mbox files, or - for standard input
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+}
+
+/// Runs the command: 0 done, 1 something couldn't be read or written, 2 bad usage.
+pub fn run(args: &ClassifyArgs) -> ExitCode {
+    let verp_address = match args.verp_rcpt.as_deref().map(|rcpt| verp_address(rcpt).ok_or(rcpt)) {
+        None => None,
+        Some(Ok(address)) => Some(address),
+        Some(Err(rcpt)) => {
+            complain(format_args!(
+                "no address stands in --verp-rcpt '{rcpt}'; give one like b+campaign+sig+alice=example.org@returns.example.com"
+            ));
+            return ExitCode::from(2);
+        }
+    };
+    let mut writer = Writer::new(args);
+    match work(&args.paths, verp_address.as_deref(), &mut writer) {
+        Ok(()) if writer.unreadable == 0 => ExitCode::SUCCESS,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::FAILURE,
+        Err(error) => {
+            complain(format_args!("can't write the results: {error}; is there room where standard output goes?"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn complain(what: std::fmt::Arguments<'_>) {
+    // Nobody is left to tell when standard error is closed.
+    let _ = writeln!(io::stderr(), "bounced classify: {what}");
+}
+
+/// The address in a long VERP recipient of whatever pattern: the last `=` of the local part stands for the `@`, and before it the payload begins
+/// after the third `+` (form, campaign, signature), or after the last one where there are fewer.
+fn verp_address(rcpt: &str) -> Option<String> {
+    let (verp, _) = address::split(rcpt.trim().trim_matches(['<', '>']))?;
+    let (before, domain) = verp.rsplit_once('=')?;
+    let local = match before.splitn(4, '+').nth(3) {
+        Some(local) => local,
+        None => before.rsplit('+').next()?,
+    };
+    address::normal(&format!("{local}@{domain}"))
+}
+
+/// One mail on its way out.
+struct Told {
+    source: String,
+    octets: usize,
+    header: Header,
+    telling: Telling,
+}
+
+type Item = Result<Mail, Unreadable>;
+type Outcome = Result<Told, Unreadable>;
+
+fn tell(mail: Mail, verp_address: Option<&str>) -> Told {
+    let report = message::read(&mail.raw);
+    // A delivered mail's Return-Path field is the envelope's sender (RFC 5321, section 4.4).
+    let envelope = Envelope { reverse_path: report.header.return_path.as_deref(), verp_address };
+    // One mail that can't be told must not end the run of a million.
+    let telling = std::panic::catch_unwind(|| classify::tell(&report, &envelope))
+        .unwrap_or_else(|_| Telling { kind: Kind::Other, verdicts: vec![Verdict::undetermined("could-not-be-told")] });
+    Told { source: mail.source, octets: mail.raw.len(), header: report.header, telling }
+}
+
+/// Deals the mails to the threads in turn and gathers the rows in the same turn: the input's order, without a table of what is missing.
+fn work(paths: &[PathBuf], verp_address: Option<&str>, writer: &mut Writer) -> io::Result<()> {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        let mut feeds: Vec<SyncSender<Item>> = Vec::new();
+        let mut results: Vec<Receiver<Outcome>> = Vec::new();
+        for _ in 0..threads {
+            let (feed, fed) = sync_channel::<Item>(QUEUE);
+            let (result, gathered) = sync_channel::<Outcome>(QUEUE);
+            scope.spawn(move || {
+                for item in fed {
+                    if result.send(item.map(|mail| tell(mail, verp_address))).is_err() {
+                        return;
+                    }
+                }
+            });
+            feeds.push(feed);
+            results.push(gathered);
+        }
+        scope.spawn(move || {
+            let mut turn = feeds.iter().cycle();
+            mails::walk(paths, &mut |item| turn.next().is_some_and(|feed| feed.send(item).is_ok()));
+        });
+        for result in results.iter().cycle() {
+            // The first thread in turn that has nothing left was fed nothing more, and so weren't those after it.
+            let Ok(outcome) = result.recv() else { break };
+            writer.take(outcome)?;
+        }
+        writer.finish()
+    })
+}
+
+/// Rows to standard output; progress, errors and the summary to standard error.
+struct Writer {
+    out: BufWriter<io::Stdout>,
+    json: bool,
+    bar: ProgressBar,
+    /// Rows and the bar share the terminal.
+    interactive: bool,
+    counts: [u64; Status::ALL.len()],
+    rows: u64,
+    unreadable: u64,
+}
+
+impl Writer {
+    fn new(args: &ClassifyArgs) -> Writer {
+        let bar = if io::stderr().is_terminal() { bar(&args.paths) } else { ProgressBar::hidden() };
+        Writer {
+            out: BufWriter::new(io::stdout()),
+            json: args.json,
+            bar,
+            interactive: io::stdout().is_terminal(),
+            counts: [0; Status::ALL.len()],
+            rows: 0,
+            unreadable: 0,
+        }
+    }
+
+    fn take(&mut self, outcome: Outcome) -> io::Result<()> {
+        let told = match outcome {
+            Ok(told) => told,
+            Err(error) => {
+                self.unreadable += 1;
+                self.bar.suspend(|| complain(format_args!("{error}")));
+                return Ok(());
+            }
+        };
+        for verdict in &told.telling.verdicts {
+            if let Some(count) = self.counts.get_mut(verdict.status as usize) {
+                *count += 1;
+            }
+        }
+        self.bar.inc(told.octets as u64);
+        let row = MailRow::new(&told.source, &told.header, &told.telling);
+        let first = self.rows == 0;
+        self.rows += 1;
+        if !self.interactive {
+            return write_row(&mut self.out, &row, self.json, first);
+        }
+        let (out, json) = (&mut self.out, self.json);
+        self.bar.suspend(|| write_row(out, &row, json, first).and_then(|()| out.flush()))
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.out.flush()?;
+        self.bar.finish_and_clear();
+        if !self.json || io::stderr().is_terminal() {
+            let _ = self.summary(&mut io::stderr().lock());
+        }
+        Ok(())
+    }
+
+    /// How many recipients got which status.
+    fn summary(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "\n{:>10}  mails", self.rows)?;
+        for (status, count) in Status::ALL.iter().zip(self.counts).filter(|(_, count)| *count > 0) {
+            writeln!(out, "{count:>10}  {status:<31} {}", status.title())?;
+        }
+        if self.unreadable > 0 {
+            writeln!(out, "{:>10}  unreadable", self.unreadable)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_row(out: &mut dyn Write, row: &MailRow<'_>, json: bool, first: bool) -> io::Result<()> {
+    if json {
+        return row.write_json(out);
+    }
+    if first {
+        verdict_row::write_titles(out)?;
+    }
+    row.write_columns(out)
+}
+
+fn bar(paths: &[PathBuf]) -> ProgressBar {
+    let Some(total) = mails::octets(paths) else {
+        let spinner = ProgressBar::new_spinner();
+        spinner.enable_steady_tick(Duration::from_millis(200));
+        return spinner;
+    };
+    let bar = ProgressBar::new(total);
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verp_recipients_are_read_without_a_configuration() {
+        for (rcpt, expected) in [
+            ("b+spring+sig+alice=example.org@returns.test", Some("alice@example.org")),
+            ("<B+-+sig+Alice+News=Example.ORG@returns.test>", Some("alice+news@example.org")),
+            ("b+spring+sig+a=b=example.org@returns.test", Some("a=b@example.org")),
+            ("bounce+alice=example.org@returns.test", Some("alice@example.org")),
+            ("alice=example.org@returns.test", Some("alice@example.org")),
+            ("h+spring+sig+0123456789@returns.test", None),
+            ("nonsense", None),
+        ] {
+            assert_eq!(verp_address(rcpt).as_deref(), expected, "{rcpt}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The daemon's parts, put together.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinHandle,
+};
+use tracing::{info, warn};
+
+use super::watch::Watch;
+use crate::{
+    action::{Dispatcher, OwnSender, RawLoader},
+    config::Config,
+    control::{self, Source},
+    intake::{Intake, Policy},
+    ledger::MailEvent,
+    outbox::{self, Worker},
+    smtp::{Server, Settings},
+    store::{Options, Store, StoreError},
+};
+
+/// What is in hand at a stop has so long to end; the daemon is gone within 10 s.
+const STOP: Duration = Duration::from_secs(8);
+
+/// Everything that runs.
+pub struct Daemon {
+    pub(super) config: Arc<ArcSwap<Config>>,
+    pub(super) store: Arc<Store>,
+    pub(super) intake: Arc<Intake>,
+    pub(super) server: Server<Intake>,
+    /// Jobs are carried out under the newest configuration, whichever made them.
+    pub(super) dispatcher: Arc<ArcSwap<Dispatcher>>,
+    pub(super) watch: Watch,
+    failure: watch::Receiver<Option<StoreError>>,
+    outbox: JoinHandle<()>,
+    outbox_stop: oneshot::Sender<()>,
+    pub(super) metrics: Option<(PrometheusHandle, SocketAddr, JoinHandle<()>)>,
+    recorder: Option<PrometheusHandle>,
+}
+
+impl Daemon {
+    /// Starts everything; when it returns, SMTP listens.
+    ///
+    /// # Errors
+    /// One line that says what is wrong. Nothing goes on running then.
+    pub async fn start(config: Config, inherited: Vec<TcpListener>, recorder: Option<PrometheusHandle>) -> Result<Daemon, String> {
+        // Another provider can be in the process only where a test put it there.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let config = config.with_person_key().map_err(text)?;
+        let settings = Settings::read(&config).map_err(text)?;
+        let store = Arc::new(open(&config)?);
+        let dispatcher = Arc::new(ArcSwap::from_pointee(dispatcher(&config, &store)?));
+        let shared = Arc::new(ArcSwap::from_pointee(config));
+        let config = shared.load_full();
+        let watch = Watch::start(&shared, &store);
+        let policy = Policy::of(&config, config.verp.codec.clone());
+        let intake = Arc::new(Intake::new(store.clone(), policy, Arc::new(Timestamp::now), watch.notice()));
+        watch.mind_room(&intake);
+        control::serve(&config.control_socket, source(&config, &store, &watch))
+            .map_err(|error| format!("control socket {}: {error}", config.control_socket.display()))?;
+        let metrics = match (&recorder, config.metrics) {
+            (Some(recorder), Some(listen)) => Some((recorder.clone(), listen, watch.monitor(listen, recorder.clone()).await?)),
+            _ => None,
+        };
+        let server = Server::new(settings.clone(), intake.clone());
+        crate::smtp::describe();
+        server.inherit(inherited).map_err(text)?;
+        let prepared = server.prepare(settings, &config.smtp.listen).map_err(text)?;
+        let (outbox, outbox_stop) = spawn_outbox(&store, &dispatcher, &watch);
+        server.apply(prepared);
+        info!(domains = ?config.smtp.domains, data_dir = ?config.data_dir, "bounced {} takes mail", env!("CARGO_PKG_VERSION"));
+        let failure = store.failure();
+        Ok(Daemon { config: shared, store, intake, server, dispatcher, watch, failure, outbox, outbox_stop, metrics, recorder })
+    }
+
+    /// Where SMTP listens.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.server.addresses()
+    }
+
+    /// Returns when the store has failed, with the reason.
+    pub async fn failed(&mut self) -> String {
+        match self.failure.wait_for(Option::is_some).await {
+            Ok(failure) => failure.as_ref().map(ToString::to_string).unwrap_or_default(),
+            Err(_) => "the store is gone".to_owned(),
+        }
+    }
+
+    /// How long ago the store's writer went round.
+    pub fn beat_age(&self) -> impl Fn() -> Duration + Send + Sync + use<> {
+        let store = self.store.clone();
+        move || Instant::now().saturating_duration_since(store.last_beat())
+    }
+
+    /// Takes a new file over as a whole or not at all.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, a line each.
+    pub async fn reload(&mut self, path: &Path) -> Result<(), String> {
+        super::reload::reload(self, path).await
+    }
+
+    /// The operator hears by mail that the store failed, before the daemon ends of it.
+    pub async fn store_failed(&self, why: &str) {
+        self.watch.store_failed(why).await;
+    }
+
+    /// The operator hears of a refused reload by mail.
+    pub fn reload_refused(&self, why: &str) {
+        self.watch.reload_refused(why);
+    }
+
+    /// The metrics endpoint of a new configuration; the old one goes on until it is bound.
+    pub(super) async fn move_metrics(&mut self, listen: Option<SocketAddr>) -> Result<(), String> {
+        let Some(recorder) = self.recorder.clone() else { return Ok(()) };
+        if self.metrics.as_ref().map(|(_, held, _)| *held) == listen {
+            return Ok(());
+        }
+        let next = match listen {
+            Some(listen) => Some((recorder.clone(), listen, self.watch.monitor(listen, recorder).await?)),
+            None => None,
+        };
+        if let Some((_, _, old)) = std::mem::replace(&mut self.metrics, next) {
+            old.abort();
+        }
+        Ok(())
+    }
+
+    /// Finishes the mails that are coming in and what the outbox has in hand, then closes the store.
+    ///
+    /// # Errors
+    /// The store couldn't be closed; what was confirmed is durable all the same.
+    pub async fn stop(self) -> Result<(), String> {
+        // An error: it stopped by itself.
+        let _ = self.outbox_stop.send(());
+        let (cut, outbox) = tokio::join!(self.server.stop(STOP), tokio::time::timeout(STOP, self.outbox));
+        if cut > 0 {
+            warn!(cut, "SMTP dialogues were cut off; what they were sending was not confirmed");
+        }
+        if outbox.is_err() {
+            warn!("deliveries were broken off; they are tried again at the next start");
+        }
+        self.watch.stop();
+        let store = self.store;
+        let _ = std::fs::remove_file(&self.config.load().control_socket);
+        tokio::task::spawn_blocking(move || store.close()).await.map_err(text)?.map_err(text)
+    }
+}
+
+pub(super) fn text(error: impl ToString) -> String {
+    error.to_string()
+}
+
+fn open(config: &Config) -> Result<Store, String> {
+    let mut options = Options::new(Arc::new(Timestamp::now));
+    (options.keep_events, options.keep_raw) = (config.keep.events, config.keep.raw);
+    let codec = config.verp.codec.clone();
+    options.own_key = Some(Arc::new(move |address| codec.key_of_address(address)));
+    let store = Store::open(&config.data_dir, options).map_err(text)?;
+    store.set_rules(config.rules.clone());
+    Ok(store)
+}
+
+/// The envelope sender of our own mail, by the id of the job or alert.
+pub(super) fn own_sender(config: &Config) -> OwnSender {
+    let codec = config.verp.codec.clone();
+    Arc::new(move |job: &str| {
+        let today = Timestamp::now().as_second().div_euclid(86_400);
+        codec.encode_own(job, i32::try_from(today).unwrap_or(i32::MAX))
+    })
+}
+
+/// What carries jobs out under one configuration.
+pub(super) fn dispatcher(config: &Config, store: &Arc<Store>) -> Result<Dispatcher, String> {
+    let store = store.clone();
+    let raw: RawLoader = Arc::new(move |event: &MailEvent| match event.raw {
+        Some(at) => store.raw(at).map(|raw| raw.map(|raw| raw.to_vec())).map_err(text),
+        None => Ok(None),
+    });
+    Dispatcher::new(config.mail.as_ref(), &config.hostname, own_sender(config), raw)
+}
+
+fn source(config: &Config, store: &Arc<Store>, watch: &Watch) -> Source {
+    let codec = config.verp.codec.clone();
+    Source {
+        store: store.clone(),
+        key: Arc::new(move |address| codec.key_of_address(address)),
+        alert_test: watch.alert_test(),
+        runtime: tokio::runtime::Handle::current(),
+    }
+}
+
+fn spawn_outbox(store: &Arc<Store>, dispatcher: &Arc<ArcSwap<Dispatcher>>, watch: &Watch) -> (JoinHandle<()>, oneshot::Sender<()>) {
+    let hooks = outbox::Hooks {
+        clock: Arc::new(Timestamp::now),
+        // Jitter only: without randomness retries still happen, all at their middle.
+        random: Arc::new(|| getrandom::u64().unwrap_or(u64::MAX / 2)),
+        on_dead: watch.on_dead(),
+    };
+    let worker = Worker::new(store.clone(), dispatcher.clone(), hooks, outbox::Limits::default());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let task = tokio::spawn(worker.run(async move {
+        // The daemon dropped its end: it stops, too.
+        let _ = stopped.await;
+    }));
+    (task, stop)
+}

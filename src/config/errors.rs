@@ -1,0 +1,46 @@
+//! What is wrong with a configuration, all at once.
+
+use std::{fmt, path::PathBuf};
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// From 1.
+    pub line: usize,
+    /// With its tables: `smtp.listen`. Empty where the text is no TOML.
+    pub key: String,
+    /// What is wrong, and how to mend it.
+    pub what: String,
+}
+
+/// Everything that is wrong with one file, sorted by line; shows as one line each: `file:line: key: what`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Errors {
+    pub file: PathBuf,
+    pub problems: Vec<Problem>,
+}
+
+impl Errors {
+    pub(super) fn new(file: PathBuf, mut problems: Vec<Problem>) -> Errors {
+        problems.sort();
+        problems.dedup();
+        Errors { file, problems }
+    }
+}
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, problem) in self.problems.iter().enumerate() {
+            let end = if place == 0 { "" } else { "\n" };
+            write!(f, "{end}{}:{}: ", self.file.display(), problem.line)?;
+            if !problem.key.is_empty() {
+                write!(f, "{}: ", problem.key)?;
+            }
+            // A library's message may have several lines.
+            f.write_str(&problem.what.replace('\n', ", "))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Errors {}

@@ -1,0 +1,85 @@
+//! Durations, sizes and times of day as people write them. Pure.
+
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use jiff::{Span, SpanRelativeTo, civil::Time};
+
+pub const DAY: Duration = Duration::from_secs(86_400);
+
+/// `60 s`, `1 hour 30 min`, `60 days`; months and years have no fixed length. Never zero.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let hint = "write it as \"60 s\", \"15 min\", \"1 hour\" or \"60 days\"";
+    if !text.trim_start().starts_with(|c: char| c.is_ascii_digit()) {
+        return Err(format!("'{text}' is no duration; {hint}"));
+    }
+    let span: Span = text.trim().parse().map_err(|_| format!("'{text}' is no duration; {hint}"))?;
+    if span.get_years() != 0 || span.get_months() != 0 {
+        return Err(format!("'{text}' has no fixed length; write days, as in \"60 days\""));
+    }
+    let length = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| format!("'{text}' is too long; {hint}"))?;
+    Duration::try_from(length).ok().filter(|length| !length.is_zero()).ok_or_else(|| format!("'{text}' must be longer than nothing"))
+}
+
+/// [`duration`], or `None` for `never`.
+pub fn duration_or_never(text: &str) -> Result<Option<Duration>, String> {
+    if text.trim().eq_ignore_ascii_case("never") { Ok(None) } else { duration(text).map(Some) }
+}
+
+/// Bytes: `256 MiB`, `10 MB`.
+pub fn size(text: &str) -> Result<u64, String> {
+    let bytes = text.trim().parse::<ByteSize>();
+    bytes.map(|size| size.as_u64()).map_err(|_| format!("'{text}' is no size; write it as \"256 MiB\", or as a number of bytes"))
+}
+
+/// `08:00`.
+pub fn time(text: &str) -> Result<Time, String> {
+    let shape = text.len() == 5 && text.as_bytes().get(2) == Some(&b':');
+    text.parse().ok().filter(|_| shape).ok_or_else(|| format!("'{text}' is no time of day; write it as \"08:00\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_as_people_say_them() {
+        for (text, seconds) in [
+            ("60 s", 60),
+            ("60s", 60),
+            ("15 min", 900),
+            ("1 hour", 3_600),
+            ("1 hour 30 minutes", 5_400),
+            ("24 hours", 86_400),
+            ("1 day", 86_400),
+            ("60 days", 5_184_000),
+            ("2 weeks", 1_209_600),
+            ("0.5 h", 1_800),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for bad in ["", "60", "s", "-1 s", "0 s", "1 month", "2 years", "1 fortnight", "99999999999999 days", "1 s x"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+        assert_eq!(duration_or_never("Never"), Ok(None));
+        assert!(duration("1 month").unwrap_err().contains("days"));
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("256 MiB"), Ok(256 << 20));
+        assert_eq!(size("10MB"), Ok(10_000_000));
+        assert_eq!(size("4096"), Ok(4096));
+        for bad in ["", "MiB", "-1 MiB", "1 parsec"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_of_day() {
+        assert_eq!(time("08:30"), Ok(Time::constant(8, 30, 0, 0)));
+        for bad in ["", "8:00", "24:00", "08:60", "0800", "08:00:00", "noon"] {
+            assert!(time(bad).is_err(), "{bad}");
+        }
+    }
+}

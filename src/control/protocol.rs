@@ -1,0 +1,73 @@
+//! What goes over the socket. Add variants and fields; a change of meaning raises [`VERSION`].
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub const VERSION: u32 = 1;
+
+/// The one line that a client sends.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Versioned {
+    pub v: u32,
+    pub request: Request,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// One row, in contract form, also for an address nothing is known of.
+    Show {
+        address: String,
+    },
+    Counts {
+        by: By,
+    },
+    /// Newest first.
+    Events(EventFilter),
+    Outbox(OutboxRequest),
+    /// Sends one alert and waits for the relay's word.
+    AlertTest,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum By {
+    #[default]
+    Status,
+    Domain,
+    Campaign,
+    Day,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct EventFilter {
+    pub status: Option<String>,
+    pub address: Option<String>,
+    pub since: Option<Timestamp>,
+    pub limit: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutboxRequest {
+    /// Without the done ones unless `all`.
+    List {
+        all: bool,
+    },
+    Retry {
+        id: String,
+    },
+    Drop {
+        id: String,
+    },
+}
+
+/// One line of an answer. The last is `End` or `Error`: an answer without either was cut off.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Line {
+    Row(Value),
+    Error(String),
+    End,
+}

@@ -1,0 +1,166 @@
+//! The shell of intake: tells a mail in the pool and has it recorded.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use arc_swap::ArcSwap;
+use jiff::{SignedDuration, Timestamp};
+use metrics::{counter, histogram};
+use tracing::{error, info, warn};
+
+use super::{Arrival, Failure, Policy, pool::Pool, resolve};
+use crate::{
+    ledger::{Input, MailInput, Standing},
+    message,
+    store::{Clock, Recorded, Store},
+    taxonomy::Status,
+};
+
+/// RFC 5321, section 6.3 asks for a limit on hops; what bounces rarely has ten.
+const MAX_RECEIVED: usize = 25;
+
+/// Mails passed on to `smtp.postmaster` in an hour; what comes above is recorded with its raw mail kept.
+const FORWARDS_PER_HOUR: usize = 20;
+
+/// What the rest of the house is told of mails once they are recorded.
+pub type Notice = Box<dyn Fn(&MailInput, &Recorded) + Send + Sync>;
+
+/// Ids of the events that one mail made, or why it made none.
+pub type Reply = Result<Vec<u64>, Failure>;
+
+/// Takes mails, whoever brings them.
+pub struct Intake {
+    store: Arc<Store>,
+    policy: ArcSwap<Policy>,
+    pool: Pool,
+    room: AtomicBool,
+    clock: Clock,
+    forwarded: Mutex<Vec<Timestamp>>,
+    notice: Notice,
+}
+
+impl Intake {
+    pub fn new(store: Arc<Store>, policy: Policy, clock: Clock, notice: Notice) -> Intake {
+        Intake {
+            store,
+            policy: ArcSwap::from_pointee(policy),
+            pool: Pool::new(),
+            room: AtomicBool::new(true),
+            clock,
+            forwarded: Mutex::default(),
+            notice,
+        }
+    }
+
+    /// From the next mail on another configuration holds.
+    pub fn set_policy(&self, policy: Policy) {
+        self.policy.store(Arc::new(policy));
+    }
+
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy.load_full()
+    }
+
+    /// Whether MAIL may be answered with 250: enough room on the disk.
+    pub fn set_room(&self, room: bool) {
+        self.room.store(room, Ordering::Relaxed);
+    }
+
+    pub fn room(&self) -> bool {
+        self.room.load(Ordering::Relaxed)
+    }
+
+    /// Days since 1970-01-01.
+    pub fn today(&self) -> i32 {
+        i32::try_from((self.clock)().as_second().div_euclid(86_400)).unwrap_or(i32::MAX)
+    }
+
+    /// Records a mail for each of its mailboxes in one commit. `Ok` means it is on the platter.
+    ///
+    /// # Errors
+    /// See [`Failure`]; nothing was recorded then.
+    pub async fn take(&self, arrival: Arrival) -> Reply {
+        let (policy, today) = (self.policy(), self.today());
+        let told = {
+            let (arrival, policy) = (arrival.clone(), policy.clone());
+            let begun = std::time::Instant::now();
+            let told = self.pool.run(move || tell(&arrival, &policy, today)).await;
+            histogram!("bounced_tell_seconds").record(begun.elapsed());
+            told
+        };
+        let mut inputs = match told {
+            Ok(told) => told?,
+            Err(_) => {
+                counter!("bounced_tell_panics_total").increment(1);
+                error!(bytes = arrival.raw.len(), "telling a mail panicked; it is recorded as undetermined with its raw mail kept");
+                resolve::untold(&arrival, &policy)
+            }
+        };
+        self.limit_forwards(&mut inputs);
+        let batch = inputs.iter().cloned().map(Input::Mail).collect();
+        let recorded = self.store.record(batch, arrival.raw).await.map_err(|error| {
+            error!(%error, "a mail could not be recorded");
+            Failure::Unavailable
+        })?;
+        for (input, recorded) in inputs.iter().zip(&recorded) {
+            log(input, recorded);
+            (self.notice)(input, recorded);
+        }
+        Ok(recorded.iter().map(|recorded| recorded.event).collect())
+    }
+
+    fn limit_forwards(&self, inputs: &mut [MailInput]) {
+        if inputs.iter().all(|input| input.forward.is_none()) {
+            return;
+        }
+        let now = (self.clock)();
+        let mut sent = self.forwarded.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.retain(|at| now.duration_since(*at) < SignedDuration::from_hours(1));
+        for input in inputs.iter_mut().filter(|input| input.forward.is_some()) {
+            if sent.len() < FORWARDS_PER_HOUR {
+                sent.push(now);
+            } else {
+                input.forward = None;
+                warn!(rcpt = ?input.origin.rcpt, "more mail to postmaster than is passed on in an hour; its raw mail is kept");
+            }
+        }
+    }
+}
+
+fn tell(arrival: &Arrival, policy: &Policy, today: i32) -> Result<Vec<MailInput>, Failure> {
+    let report = message::read(&arrival.raw);
+    if report.header.received > MAX_RECEIVED {
+        return Err(Failure::Loop);
+    }
+    Ok(resolve::inputs(&report, arrival, policy, today))
+}
+
+/// One line a bounce. Strangers' text is quoted and escaped by `?`.
+fn log(input: &MailInput, recorded: &Recorded) {
+    let verdict = &input.verdict;
+    let standing = match input.standing {
+        Standing::Full => "full",
+        Standing::Unsigned => "unsigned",
+        Standing::Expired => "expired",
+        Standing::Own => "own",
+    };
+    let counted = if recorded.duplicate { "duplicate" } else { standing };
+    counter!("bounced_events_total", "status" => verdict.status.id(), "standing" => counted).increment(1);
+    info!(
+        event = recorded.event,
+        status = verdict.status.id(),
+        address = ?verdict.address.as_deref().unwrap_or_default(),
+        campaign = ?input.campaign.as_deref().unwrap_or_default(),
+        standing = counted,
+        enhanced = ?verdict.enhanced.as_deref().unwrap_or_default(),
+        rule = %verdict.rule,
+        fired = ?recorded.fired,
+        client = input.origin.client.as_deref().unwrap_or_default(),
+        "recorded"
+    );
+    if input.standing == Standing::Own && !recorded.duplicate && verdict.status != Status::Delivered {
+        warn!(event = recorded.event, rcpt = ?input.origin.rcpt, status = verdict.status.id(), "a mail of our own came back");
+    }
+}

@@ -1,0 +1,231 @@
+//! The MIME structure of a mail as a flat list of leaves, found in one pass over the lines.
+//!
+//! This stands before the library's recursive parser: thousands of nested parts overflow its stack, and boundaries that never come make it
+//! read the rest again for every part. Here nesting and the number of parts are counted, what is beyond the bounds stays undivided, and each line
+//! is looked at once. A message inside a message is a leaf: it is the returned original, never read as structure.
+
+use mail_parser::{HeaderValue, parsers::MessageStream};
+
+use super::{
+    fields::{self, Fields},
+    text::{self, Line, Lines},
+};
+
+/// Multiparts within multiparts beyond this are not divided.
+pub const MAX_DEPTH: usize = 16;
+/// Leaves beyond this are not looked at.
+pub const MAX_PARTS: usize = 200;
+/// RFC 2046, section 5.1.1 allows 70; some programs write more.
+const MAX_BOUNDARY: usize = 250;
+
+/// What a part's header says of it. All words in lower case.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Kind {
+    /// `text/plain`; empty where no Content-Type was given.
+    pub mime: String,
+    pub charset: Option<String>,
+    pub boundary: Option<String>,
+    pub report_type: Option<String>,
+    pub name: Option<String>,
+    pub encoding: String,
+    pub attachment: bool,
+}
+
+/// One leaf.
+#[derive(Debug, Clone)]
+pub struct Part<'a> {
+    pub kind: Kind,
+    /// The part's own header fields: where the blank line before the content was lost, content stands here.
+    pub header: Fields,
+    pub body: &'a [u8],
+    /// It is the whole mail's body, and the header the mail's.
+    pub whole: bool,
+    /// The number of the multipart/alternative that it stands in, if any: only one of those is to be read.
+    pub alternative: Option<usize>,
+}
+
+impl Kind {
+    pub fn of(header: &Fields) -> Kind {
+        let encoding = header.get("content-transfer-encoding").unwrap_or_default();
+        let mut kind = Kind { encoding: first_word(encoding), ..Kind::default() };
+        if let Some(disposition) = header.get("content-disposition") {
+            kind.attachment = disposition.trim_start().to_ascii_lowercase().starts_with("attachment");
+        }
+        let Some(value) = header.get("content-type") else { return kind };
+        let line = fields::line_of(value, fields::MAX_DECODED);
+        if let HeaderValue::ContentType(parsed) = MessageStream::new(line.as_bytes()).parse_content_type() {
+            let attribute = |name: &str| parsed.attribute(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+            kind.mime = match parsed.subtype() {
+                Some(subtype) => format!("{}/{}", parsed.ctype(), first_word(subtype)).to_ascii_lowercase(),
+                None => parsed.ctype().to_ascii_lowercase(),
+            };
+            kind.charset = attribute("charset").map(|value| value.to_ascii_lowercase());
+            kind.boundary = attribute("boundary");
+            kind.report_type = attribute("report-type").map(|value| value.to_ascii_lowercase());
+            kind.name = attribute("name").map(|value| value.to_ascii_lowercase());
+        }
+        kind
+    }
+
+    pub fn is_multipart(&self) -> bool {
+        self.mime.starts_with("multipart")
+    }
+
+    pub fn is_text(&self) -> bool {
+        self.mime.is_empty() || self.mime == "text" || self.mime == "text/plain"
+    }
+
+    pub fn is_html(&self) -> bool {
+        self.mime == "text/html"
+    }
+}
+
+fn first_word(value: &str) -> String {
+    value.split(|c: char| c.is_whitespace() || c == ';').find(|word| !word.is_empty()).unwrap_or_default().to_ascii_lowercase()
+}
+
+impl Part<'_> {
+    /// The content with its transfer encoding undone, at most `octets` of it read.
+    pub fn bytes(&self, octets: usize) -> std::borrow::Cow<'_, [u8]> {
+        text::transfer_decode(text::head(self.body, octets), &self.kind.encoding)
+    }
+
+    /// The content as text with LF line ends.
+    pub fn text(&self, octets: usize) -> String {
+        text::clean_lines(&text::charset_decode(&self.bytes(octets), self.kind.charset.as_deref()))
+    }
+}
+
+/// A multipart that is open.
+struct Open {
+    boundary: Vec<u8>,
+    alternative: Option<usize>,
+}
+
+/// Divides the body that follows `header` at `body`. There is always at least one leaf.
+pub fn split<'a>(raw: &'a [u8], header: &Fields, body: usize) -> Vec<Part<'a>> {
+    let kind = Kind::of(header);
+    let rest = raw.get(body..).unwrap_or_default();
+    // A mail that lost its Content-Type may still be divided.
+    let lost = kind.mime.is_empty() && !header.0.iter().any(|field| field.name == "content-type");
+    let begins_with =
+        |boundary: &Vec<u8>| Lines::new(raw, body).take(6).any(|line| line.text.strip_prefix(b"--") == Some(boundary.as_slice()));
+    if lost && let Some(boundary) = guess_boundary(raw, body).filter(begins_with) {
+        return divide(raw, body, boundary, &kind);
+    }
+    if !kind.is_multipart() {
+        return vec![Part { kind, header: header.clone(), body: rest, whole: true, alternative: None }];
+    }
+    let declared = kind.boundary.as_deref().map(|boundary| boundary.as_bytes().to_vec());
+    let mut parts = declared.map(|boundary| divide(raw, body, boundary, &kind)).unwrap_or_default();
+    if parts.is_empty() {
+        // No boundary, or one that never comes: the first line that looks like one is.
+        parts = guess_boundary(raw, body).map(|boundary| divide(raw, body, boundary, &kind)).unwrap_or_default();
+    }
+    if parts.is_empty() {
+        parts.push(Part { kind: Kind { mime: String::new(), ..kind }, header: header.clone(), body: rest, whole: true, alternative: None });
+    }
+    parts
+}
+
+/// The text after `--` of the first such line that a `Content-` field follows.
+fn guess_boundary(raw: &[u8], body: usize) -> Option<Vec<u8>> {
+    let mut candidate: Option<&[u8]> = None;
+    for line in Lines::new(raw, body) {
+        if let Some(boundary) = candidate.filter(|_| text::head(line.text, 8).eq_ignore_ascii_case(b"content-")) {
+            return Some(boundary.to_vec());
+        }
+        candidate = line.text.strip_prefix(b"--").map(<[u8]>::trim_ascii_end).filter(|b| !b.is_empty() && b.len() <= MAX_BOUNDARY);
+    }
+    None
+}
+
+struct Divider<'a> {
+    raw: &'a [u8],
+    open: Vec<Open>,
+    parts: Vec<Part<'a>>,
+    /// The leaf whose body is being read: its header and where the body starts.
+    leaf: Option<(Kind, Fields, usize)>,
+    alternatives: usize,
+}
+
+fn divide<'a>(raw: &'a [u8], body: usize, boundary: Vec<u8>, kind: &Kind) -> Vec<Part<'a>> {
+    let mut divider = Divider { raw, open: Vec::new(), parts: Vec::new(), leaf: None, alternatives: 0 };
+    divider.enter(boundary, kind);
+    let mut lines = Lines::new(raw, body);
+    while let Some(line) = lines.next() {
+        let Some((level, closing)) = divider.boundary_at(&line) else { continue };
+        divider.end_leaf(line.start);
+        if divider.parts.len() >= MAX_PARTS {
+            return divider.parts;
+        }
+        divider.open.truncate(level + usize::from(!closing));
+        if !closing {
+            lines = Lines::new(raw, divider.begin_part(line.next));
+        }
+    }
+    divider.end_leaf(raw.len());
+    divider.parts
+}
+
+impl<'a> Divider<'a> {
+    fn enter(&mut self, boundary: Vec<u8>, kind: &Kind) {
+        let outer = self.open.last().and_then(|open| open.alternative);
+        let alternative = if kind.mime == "multipart/alternative" {
+            self.alternatives += 1;
+            outer.or(Some(self.alternatives))
+        } else {
+            outer
+        };
+        self.open.push(Open { boundary, alternative });
+    }
+
+    /// Which open multipart's boundary a line is, innermost first, and whether it closes that one.
+    fn boundary_at(&self, line: &Line<'_>) -> Option<(usize, bool)> {
+        let rest = line.text.strip_prefix(b"--")?;
+        let is_end = |tail: &[u8]| text::is_blank(tail);
+        self.open.iter().enumerate().rev().find_map(|(level, open)| {
+            let tail = rest.strip_prefix(open.boundary.as_slice())?;
+            match tail.strip_prefix(b"--") {
+                _ if is_end(tail) => Some((level, false)),
+                Some(tail) if is_end(tail) => Some((level, true)),
+                _ => None,
+            }
+        })
+    }
+
+    fn end_leaf(&mut self, end: usize) {
+        if let Some((kind, header, start)) = self.leaf.take() {
+            let alternative = self.open.last().and_then(|open| open.alternative);
+            let body = self.raw.get(start..end).unwrap_or_default();
+            self.parts.push(Part { kind, header, body, whole: false, alternative });
+        }
+    }
+
+    /// Reads the part header at `at`; gives where its body starts.
+    fn begin_part(&mut self, at: usize) -> usize {
+        let (header, body) = self.part_header(at);
+        let kind = Kind::of(&header);
+        match kind.boundary.clone().filter(|b| kind.is_multipart() && !b.is_empty() && b.len() <= MAX_BOUNDARY) {
+            Some(boundary) if self.open.len() < MAX_DEPTH => self.enter(boundary.into_bytes(), &kind),
+            _ => self.leaf = Some((kind, header, body)),
+        }
+        body
+    }
+
+    /// A part may have no header at all: a blank line comes first then, and ends it (RFC 2046, section 5.1). The header ends at a boundary, too.
+    fn part_header(&self, at: usize) -> (Fields, usize) {
+        let mut end = at;
+        for line in Lines::new(self.raw, at) {
+            if self.boundary_at(&line).is_some() {
+                break;
+            }
+            if text::is_blank(line.text) {
+                let (fields, body) = fields::header_block(self.raw.get(..line.start).unwrap_or_default(), at);
+                return (fields, if body < line.start { body } else { line.next });
+            }
+            end = line.next;
+        }
+        fields::header_block(self.raw.get(..end).unwrap_or_default(), at)
+    }
+}

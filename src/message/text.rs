@@ -1,0 +1,220 @@
+//! Bytes → text: line ends, transfer encodings, character sets, and the cutting and cleaning that every fact goes through.
+//!
+//! Everything is linear and total. A character set that is unknown, missing or wrong gives the most sensible reading: UTF-8 where the
+//! bytes are UTF-8, ISO-2022-JP where its escapes stand in them, Windows-1252 else.
+
+use std::borrow::Cow;
+
+use mail_parser::{
+    decoders::{base64::base64_decode, charsets::map::charset_decoder},
+    parsers::MessageStream,
+};
+
+/// The longest single-line fact in octets: longer than any sane diagnostic, short enough to store a hundred of them.
+pub const MAX_FACT: usize = 4096;
+
+/// Lines of strangers' bytes. LF, CRLF, a bare CR and the CRCRLF that a doubly converted mail has all end one line.
+#[derive(Clone)]
+pub struct Lines<'a> {
+    data: &'a [u8],
+    at: usize,
+}
+
+/// One line without its end, and where it and the next one start.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    pub text: &'a [u8],
+    pub start: usize,
+    pub next: usize,
+}
+
+impl<'a> Lines<'a> {
+    pub fn new(data: &'a [u8], at: usize) -> Lines<'a> {
+        Lines { data, at }
+    }
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = Line<'a>;
+
+    fn next(&mut self) -> Option<Line<'a>> {
+        let start = self.at;
+        let rest = self.data.get(start..).filter(|rest| !rest.is_empty())?;
+        let Some(end) = rest.iter().position(|&b| b == b'\n' || b == b'\r') else {
+            self.at = self.data.len();
+            return Some(Line { text: rest, start, next: self.at });
+        };
+        let (text, ending) = rest.split_at(end);
+        let ending = match ending {
+            [b'\r', b'\n', ..] => 2,
+            [b'\r', b'\r', b'\n', ..] => 3,
+            _ => 1,
+        };
+        self.at = start + end + ending;
+        Some(Line { text, start, next: self.at })
+    }
+}
+
+/// Whether a line is empty but for white space.
+pub fn is_blank(line: &[u8]) -> bool {
+    line.iter().all(|b| matches!(b, b' ' | b'\t' | 0))
+}
+
+/// Undoes a Content-Transfer-Encoding. What doesn't decode is taken as it stands: many bounces declare what they don't do.
+pub fn transfer_decode<'a>(body: &'a [u8], encoding: &str) -> Cow<'a, [u8]> {
+    match encoding {
+        "base64" => decode_base64(body).map_or(Cow::Borrowed(body), Cow::Owned),
+        "quoted-printable" => {
+            let (end, decoded) = MessageStream::new(body).decode_quoted_printable_mime(b"");
+            if end == usize::MAX { Cow::Borrowed(body) } else { decoded }
+        }
+        _ => Cow::Borrowed(body),
+    }
+}
+
+/// The lines up to the first that isn't base64 (a footer that a scanner put under it); `None` where the first already isn't.
+fn decode_base64(body: &[u8]) -> Option<Vec<u8>> {
+    let in_alphabet = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b' ' | b'\t');
+    let mut kept = Vec::with_capacity(body.len());
+    for line in Lines::new(body, 0) {
+        if !line.text.iter().all(in_alphabet) {
+            break;
+        }
+        kept.extend_from_slice(line.text);
+    }
+    if kept.iter().all(|b| matches!(b, b' ' | b'\t')) && !is_blank(body) {
+        return None;
+    }
+    base64_decode(&kept)
+}
+
+/// Decodes by character set, sensibly where the label is wrong or missing. Line ends become LF.
+pub fn charset_decode(bytes: &[u8], charset: Option<&str>) -> String {
+    let label = charset.unwrap_or_default().trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'')).to_ascii_lowercase();
+    let escapes = bytes.windows(2).any(|pair| pair == b"\x1b$");
+    let wide = label.starts_with("utf-16") || label.starts_with("utf-7") || label == "hz-gb-2312";
+    if escapes && !label.starts_with("iso-2022") {
+        return by_label(bytes, "iso-2022-jp");
+    }
+    if !escapes && !wide {
+        // Bytes that are UTF-8 with letters beyond ASCII are UTF-8, whatever a wrong label says.
+        if let Ok(text) = std::str::from_utf8(bytes) {
+            return text.to_owned();
+        }
+    }
+    // A cut or damaged UTF-8 text stays UTF-8; one that claims to be ASCII or nothing is most often Latin-1.
+    if label == "utf-8" || label == "utf8" { mostly_utf8(bytes) } else { by_label(bytes, &label) }
+}
+
+fn mostly_utf8(bytes: &[u8]) -> String {
+    let lossy = String::from_utf8_lossy(bytes);
+    let wrong = lossy.matches('\u{fffd}').count();
+    let right = lossy.chars().filter(|c| !c.is_ascii() && *c != '\u{fffd}').count();
+    if wrong > right { by_label(bytes, "windows-1252") } else { lossy.into_owned() }
+}
+
+fn by_label(bytes: &[u8], label: &str) -> String {
+    let decoder = charset_decoder(label.as_bytes()).or_else(|| charset_decoder(b"windows-1252"));
+    let decoded = decoder.and_then(|decode| std::panic::catch_unwind(|| decode(bytes)).ok());
+    decoded.unwrap_or_else(|| String::from_utf8_lossy(bytes).into_owned())
+}
+
+/// LF line ends, no other control characters but tab, no byte order mark.
+pub fn clean_lines(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\r' => {
+                let mut ahead = chars.clone();
+                if ahead.next_if_eq(&'\r').is_some() && ahead.next_if_eq(&'\n').is_some() {
+                    chars = ahead;
+                } else {
+                    chars.next_if_eq(&'\n');
+                }
+                clean.push('\n');
+            }
+            '\n' | '\t' => clean.push(c),
+            '\u{feff}' => {}
+            '\u{a0}' => clean.push(' '),
+            _ if c.is_control() => {}
+            _ => clean.push(c),
+        }
+    }
+    clean
+}
+
+/// A fact of one line: white space runs become one space, control characters go, and it is cut at `MAX_FACT`. `None` where nothing is left.
+pub fn fact(text: &str) -> Option<String> {
+    let mut line = String::with_capacity(text.len().min(MAX_FACT));
+    for word in text.split(|c: char| c.is_whitespace()) {
+        let mut word = word.chars().filter(|c| !c.is_control() && !invisible(*c)).peekable();
+        if word.peek().is_none() {
+            continue;
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.extend(word);
+        if line.len() > MAX_FACT {
+            break;
+        }
+    }
+    cut(&mut line, MAX_FACT);
+    (!line.is_empty()).then_some(line)
+}
+
+/// Marks that turn or hide text on a terminal or page.
+fn invisible(c: char) -> bool {
+    matches!(c, '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Cuts at a character boundary at or below `octets`.
+pub fn cut(text: &mut String, octets: usize) {
+    if text.len() > octets {
+        let end = (0..=octets).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        text.truncate(end);
+    }
+}
+
+/// At most so many octets of a slice.
+pub fn head(bytes: &[u8], octets: usize) -> &[u8] {
+    bytes.get(..octets).unwrap_or(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_end_ends_one_line() {
+        let ends: Vec<_> = Lines::new(b"a\nb\r\nc\rd\r\r\n\ne", 0).map(|line| line.text).collect();
+        assert_eq!(ends, [&b"a"[..], b"b", b"c", b"d", b"", b"e"]);
+    }
+
+    #[test]
+    fn wrong_labels_are_read_sensibly() {
+        assert_eq!(charset_decode("Grüße".as_bytes(), Some("us-ascii")), "Grüße");
+        assert_eq!(charset_decode(b"Gr\xfc\xdfe", None), "Grüße");
+        assert_eq!(charset_decode(b"Gr\xfc\xdfe", Some("utf-8")), "Grüße");
+        assert_eq!(charset_decode(b"Gr\xfc\xdfe", Some("x-nonsense")), "Grüße");
+        assert_eq!(charset_decode(b"\xf0\xd2\xc9\xd7\xc5\xd4", Some("KOI8-R")), "Привет");
+        assert_eq!(charset_decode(b"\x1b$B%O%m!<\x1b(B", None), "ハロー");
+        assert_eq!(charset_decode(b"\xc4\xe3\xba\xc3", Some("'gb2312'")), "你好");
+    }
+
+    #[test]
+    fn transfer_encodings_are_undone_leniently() {
+        assert_eq!(&*transfer_decode(b"SGVsbG8=\n-- scanned.\n", "base64"), b"Hello");
+        assert_eq!(&*transfer_decode(b"Final-Recipient: x\n", "base64"), b"Final-Recipient: x\n");
+        assert_eq!(&*transfer_decode(b"a=3Db=\nc", "quoted-printable"), b"a=bc");
+        assert_eq!(&*transfer_decode(b"a==3D", "quoted-printable"), b"a==3D");
+    }
+
+    #[test]
+    fn facts_are_one_clean_line() {
+        assert_eq!(fact(" a\r\n\tb\u{0}c \u{202e}d ").as_deref(), Some("a bc d"));
+        assert_eq!(fact(" \u{0}\n"), None);
+        assert_eq!(fact(&"ü".repeat(MAX_FACT)).map(|f| f.len()), Some(MAX_FACT));
+    }
+}

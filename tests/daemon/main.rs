@@ -1,0 +1,12 @@
+//! The built binary on loopback: mail in by SMTP, what it knows by its commands, mail and posts out to real servers.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod counting;
+mod doors;
+mod firing;
+mod operator;
+mod service;
