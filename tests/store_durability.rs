@@ -3,6 +3,8 @@
 //! A power cut is played by a [`Platter`] that keeps, beside the store, each file as it was at its last sync. The cut takes those, and of
 //! what was written since it lets any blocks of 4 KiB come through: a disk may have written them.
 
+#![allow(clippy::unwrap_used)]
+
 mod store_support;
 
 use std::{
@@ -89,8 +91,10 @@ impl Shadow {
     }
 }
 
+type Acked = Arc<Mutex<Vec<(String, u64)>>>;
+
 /// Records from 8 tasks until told to stop; what was acknowledged stands in the list: mail and event.
-fn recorders(store: &Arc<Store>) -> (Arc<Mutex<Vec<(String, u64)>>>, Arc<AtomicBool>, Vec<tokio::task::JoinHandle<()>>) {
+fn recorders(store: &Arc<Store>) -> (Acked, Arc<AtomicBool>, Vec<tokio::task::JoinHandle<()>>) {
     let (acked, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
     let tasks = (0..8).map(|task| {
         let (store, acked, stop) = (store.clone(), acked.clone(), stop.clone());

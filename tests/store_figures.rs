@@ -1,5 +1,7 @@
 //! Figures, not a test: `BOUNCED_FIGURES=100000 cargo test --release --test store_figures -- --ignored --nocapture`.
 
+#![allow(clippy::unwrap_used)]
+
 mod store_support;
 
 use std::{path::Path, sync::Arc, time::Instant};
@@ -46,8 +48,11 @@ async fn figures() {
         share(sled),
         share(segments)
     );
-    let begun = Instant::now();
     drop(store);
-    let store = Store::open(dir.path(), Options::new(Arc::new(jiff::Timestamp::now))).unwrap();
-    eprintln!("opened again in {:?}, {} events", begun.elapsed(), store.last_event().unwrap());
+    // sled reads the log that was written since it was last opened, and notes then how far it came.
+    for _ in 0..2 {
+        let begun = Instant::now();
+        let store = Store::open(dir.path(), Options::new(Arc::new(jiff::Timestamp::now))).unwrap();
+        eprintln!("opened again in {:?}, {} events", begun.elapsed(), store.last_event().unwrap());
+    }
 }

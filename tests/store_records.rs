@@ -1,5 +1,7 @@
 //! What the store keeps, counts, hands out and lets go.
 
+#![allow(clippy::unwrap_used)]
+
 mod store_support;
 
 use std::time::Duration;

@@ -49,7 +49,11 @@ impl StoreError {
         StoreError::Read(error.to_string().into())
     }
 
-    /// As everything that goes wrong in the writer is.
+    pub(super) fn fatal(error: impl std::fmt::Display) -> StoreError {
+        StoreError::read(error).into_fatal()
+    }
+
+    /// As everything is that goes wrong in a batch.
     pub(super) fn into_fatal(self) -> StoreError {
         match self {
             StoreError::Fatal(_) => self,

@@ -1,5 +1,6 @@
 //! What `[keep]` lets go: events with their dedupe keys and jobs, days' counts, raw mails, finished jobs. One step is at most some hundred
-//! rows and is a commit like any other; a segment is unlinked once the commit that gives it up is durable.
+//! rows and is a commit like any other; a segment is unlinked once the commit that gives it up is durable. What can't be read stays, and is
+//! tried again later; a commit that fails is fatal here as anywhere.
 //!
 //! Persons and totals stay, but for persons whom only unsigned or expired mail ever named: else strangers could fill the disk for good.
 
@@ -47,14 +48,14 @@ pub fn step(writer: &mut Writer) -> Result<usize, StoreError> {
     // Nothing in the segment that is written to is wanted any more: it can go before it is full.
     let tail = writer.events.tail();
     if tail.length > 0 && step.state.expired == (tail.segment, tail.length) {
-        writer.events.roll().map_err(StoreError::read)?;
+        writer.events.roll().map_err(StoreError::fatal)?;
         step.gone += 1;
     }
     if step.gone == 0 {
         return Ok(0);
     }
     if raw.last() == Some(&writer.raw.tail().segment) {
-        writer.raw.roll().map_err(StoreError::read)?;
+        writer.raw.roll().map_err(StoreError::fatal)?;
     }
     if let Some(last) = raw.last() {
         writer.raw.forget_before(last.saturating_add(1));

@@ -92,7 +92,11 @@ pub fn claim(
         let mut new = JobRow { state: State::Running, attempts: old.attempts.saturating_add(1), next: until, ..old.clone() };
         match job(folder, id, &new) {
             Ok(job) => claimed.push(job),
-            // One unreadable job must not stand in the way of all others.
+            Err(error @ StoreError::Read(_)) => {
+                tracing::error!(%id, %error, "a job can't be read now");
+                continue;
+            }
+            // A damaged job must not stand in the way of all others.
             Err(error) => new = JobRow { state: State::Dead, next: now, last_error: Some(error.to_string()), ..new },
         }
         put(rows, state, id, Some(&old), new)?;

@@ -136,6 +136,7 @@ impl Writer {
         if let Some(error) = fatal {
             return Err(error);
         }
+        self.shared.alive()?;
         self.commits = self.commits.wrapping_add(1);
         if !last && self.commits.is_multiple_of(COMMITS_PER_STEP) {
             self.housekeep()?;
@@ -181,8 +182,8 @@ impl Writer {
             return Ok(());
         }
         rows.insert(keys::STATE.to_vec(), Some(encode(&state)?));
-        self.raw.sync().map_err(StoreError::read)?;
-        self.events.sync().map_err(StoreError::read)?;
+        self.raw.sync().map_err(StoreError::fatal)?;
+        self.events.sync().map_err(StoreError::fatal)?;
         let mut batch = sled::Batch::default();
         for (key, row) in rows {
             match row {
@@ -221,7 +222,14 @@ impl Writer {
             self.renew_marker()?;
         }
         if Instant::now() >= self.next_step {
-            self.more = expire::step(self)? > 0;
+            self.more = match expire::step(self) {
+                Ok(gone) => gone > 0,
+                Err(error @ StoreError::Fatal(_)) => return Err(error),
+                Err(error) => {
+                    tracing::error!(%error, "what has expired could not be removed");
+                    false
+                }
+            };
             if !self.more {
                 self.next_step = Instant::now() + EXPIRE_PAUSE;
             }
@@ -235,7 +243,8 @@ impl Writer {
             match expire::step(self) {
                 Ok(0) => return Ok(gone),
                 Ok(some) => gone += some,
-                Err(error) => return Err(self.shared.fail(error)),
+                Err(error @ StoreError::Fatal(_)) => return Err(self.shared.fail(error)),
+                Err(error) => return Err(error),
             }
             self.shared.beat();
         }
