@@ -16,7 +16,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::watch::Watch;
+use super::{service, watch::Watch};
 use crate::{
     action::{Dispatcher, OwnSender, RawLoader},
     config::Config,
@@ -57,7 +57,9 @@ impl Daemon {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let config = config.with_person_key().map_err(text)?;
         let settings = Settings::read(&config).map_err(text)?;
-        let store = Arc::new(open(&config)?);
+        let opening = config.clone();
+        let store = service::while_starting(tokio::task::spawn_blocking(move || open(&opening))).await.map_err(text)??;
+        let store = Arc::new(store);
         let dispatcher = Arc::new(ArcSwap::from_pointee(dispatcher(&config, &store)?));
         let shared = Arc::new(ArcSwap::from_pointee(config));
         let config = shared.load_full();
