@@ -11,7 +11,7 @@ pub enum OpenError {
     Io { path: PathBuf, source: io::Error },
     #[error("the store has schema {found}, this bounced knows up to {known}; run the newer bounced that wrote it")]
     Newer { found: u8, known: u8 },
-    #[error("the store is damaged ({0}); put a backup back of the whole folder")]
+    #[error("the store is damaged ({0}); put back a backup of the whole folder")]
     Damaged(String),
     #[error(
         "the store is empty, but {marker} says that event {sequence} was recorded; put the files back, or a backup of the whole folder"
