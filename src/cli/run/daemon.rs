@@ -81,7 +81,7 @@ impl Daemon {
         let prepared = server.prepare(settings, &config.smtp.listen).map_err(text)?;
         let (outbox, outbox_stop) = spawn_outbox(&store, &dispatcher, &watch);
         server.apply(prepared);
-        info!(domains = ?config.smtp.domains, data_dir = ?config.data_dir, "bounced {} takes mail", env!("CARGO_PKG_VERSION"));
+        info!(domains = config.smtp.domains.join(", "), data_dir = %config.data_dir.display(), "bounced {} takes mail", env!("CARGO_PKG_VERSION"));
         let failure = store.failure();
         Ok(Daemon { config: shared, store, intake, server, dispatcher, watch, failure, outbox, outbox_stop, metrics, recorder })
     }
