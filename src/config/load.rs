@@ -14,13 +14,13 @@ use super::{
     files::Files,
     mail, names,
     reader::{Reader, Table},
-    rest, smtp, step, templates, trigger, units, verp,
+    rest, rule, smtp, step, templates, trigger, units, verp,
 };
 use crate::ledger::Rules;
 
 /// A path of a UNIX socket is not longer, bytes (`sun_path`, less its end).
 const SOCKET_PATH_MAX: usize = 107;
-const LATER: [&str; 4] = ["sequence", "report", "rule", "guard"];
+const LATER: [&str; 3] = ["sequence", "report", "guard"];
 
 impl Config {
     /// Reads and checks a file and those that it names. What is wrong is told all at once. A path that begins with `$CREDENTIALS_DIRECTORY`
@@ -77,6 +77,7 @@ fn sections(top: Table<'_>, files: &Files) -> Option<Config> {
     let keep = rest::keep(top.table("keep"));
     let means = step::Means { files, templates: &templates, smtp: smtp.as_ref(), has_mail };
     let triggers = trigger::read(&top.list("trigger"), &keep, &means);
+    let operator_rules = rule::read(&top);
     let alerts = rest::alerts(top.table("alerts"), smtp.as_ref(), has_mail);
     let metrics = rest::metrics(top.table("metrics"));
     let control_socket = control_socket.or_else(|| data_dir.as_ref().map(|folder| folder.join("control.sock")));
@@ -96,6 +97,7 @@ fn sections(top: Table<'_>, files: &Files) -> Option<Config> {
         verp: verp?,
         mail,
         rules: Arc::new(Rules { triggers, reset_after, reset_on_delivered }),
+        operator_rules,
         templates,
         alerts,
         keep,
