@@ -62,6 +62,31 @@ pub fn nature(report: &Report, envelope: &Envelope<'_>, prose: &Prose) -> Nature
         .unwrap_or_else(|| Nature::of(Status::Undetermined, "no-sign", None))
 }
 
+/// What speaks for one sort or another, in words; the heaviest subject and words first.
+pub fn signs(report: &Report, envelope: &Envelope<'_>, prose: &Prose) -> Vec<String> {
+    let opening = opening(&prose.human);
+    let signs = Signs::read(report, envelope, prose, &opening);
+    let facts = [
+        (signs.has_fields(), "per-recipient fields of a delivery status"),
+        (report.feedback.is_some(), "a feedback report"),
+        (report.disposition.is_some(), "a disposition notification"),
+        (!report.header.failed_recipients.is_empty(), "a field X-Failed-Recipients"),
+        (signs.daemon, "it comes from a mail system"),
+        (signs.null_sender, "the null sender"),
+        (report.original.is_some(), "an original comes back"),
+        (signs.smtp_reply, "an SMTP reply that refuses at the head of a line"),
+        (signs.automatic(), "header fields that say that no person wrote it"),
+        (!report.header.in_reply_to.is_empty(), "it answers a mail"),
+    ];
+    let facts = facts.into_iter().filter(|(is, _)| *is).map(|(_, fact)| fact.to_owned());
+    let hit = |place: &str, text: &Text<'_>, hit: &Hit| {
+        format!("{place} says {} ({}, weight {}): {}", hit.rule.status, hit.rule.name, hit.rule.weight, text.evidence(hit.range.clone()))
+    };
+    let subject = signs.subject_hits.iter().map(|one| hit("the subject", &signs.subject, one));
+    let notice = signs.notice_hits.iter().map(|one| hit("the text", &signs.human, one));
+    facts.chain(subject).chain(notice).take(50).collect()
+}
+
 impl Nature {
     fn of(status: Status, rule: &str, evidence: Option<String>) -> Nature {
         Nature { status: Some(status), rule: rule.to_owned(), evidence, notice: None, over: false }

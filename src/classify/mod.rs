@@ -59,7 +59,8 @@ pub fn explain(rules: &OperatorRules, report: &Report, envelope: &Envelope<'_>) 
     let judged = judged::judge(rules, report, envelope, &prose, &nature);
     let recipients = judged.iter().map(|one| trace::of(one, report, &prose)).collect();
     let telling = telling(judged, envelope);
-    Trace { rule: nature.rule, evidence: nature.evidence, prose: prose.human, recipients, telling }
+    let signs = kind::signs(report, envelope, &prose);
+    Trace { signs, rule: nature.rule, evidence: nature.evidence, prose: prose.human, recipients, telling }
 }
 
 fn telling(judged: Vec<Judged<'_>>, envelope: &Envelope<'_>) -> Telling {

@@ -1,5 +1,7 @@
 //! The steps that led to a telling, for people to read.
 
+use std::collections::HashSet;
+
 use crate::{message::Report, taxonomy::Status};
 
 use super::{
@@ -14,6 +16,8 @@ use super::{
 /// How one mail was told.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trace {
+    /// What speaks for one sort of mail or another.
+    pub signs: Vec<String>,
     /// The rule that told what sort of mail it is, and the words it matched.
     pub rule: String,
     pub evidence: Option<String>,
@@ -33,7 +37,7 @@ pub struct RecipientTrace {
     pub named_in: Vec<&'static str>,
     /// The command that was refused, where the text says so.
     pub stage: Option<&'static str>,
-    /// Reply codes and enhanced status codes, as they stand in the diagnostic or the recipient's paragraph.
+    /// Reply codes and enhanced status codes, as they stand in the diagnostic or the recipient's paragraph, else in the text.
     pub codes: Vec<String>,
     /// All that spoke for a status, best first; where weight decided, the first one won.
     pub candidates: Vec<Candidate>,
@@ -57,10 +61,11 @@ pub struct Candidate {
 }
 
 pub(super) fn of(judged: &Judged<'_>, report: &Report, prose: &Prose) -> RecipientTrace {
-    let [diagnostic, section, _] = judged.texts;
+    let [diagnostic, section, human] = judged.texts;
+    let human = human.filter(|_| diagnostic.is_none() && section.is_none());
     let said = |strict: bool, text: Option<&str>| text.map(|text| reply::codes(text, strict)).unwrap_or_default();
     let mut codes: Vec<String> = Vec::new();
-    for reply in [said(false, diagnostic), said(true, section)] {
+    for reply in [said(false, diagnostic), said(true, section), said(true, human)] {
         codes.extend(reply.codes.into_iter().chain(reply.enhanced).filter(|code| !codes.contains(code)).collect::<Vec<_>>());
     }
     let stage = [diagnostic, section].into_iter().flatten().find_map(|text| reply::stage(&Text::new(text)));
@@ -102,7 +107,9 @@ fn candidates(judged: &Judged<'_>) -> Vec<Candidate> {
             lost,
         }
     };
-    judged.clues.iter().enumerate().map(each).collect()
+    // The field and the diagnostic often bear the same code.
+    let mut seen = HashSet::new();
+    judged.clues.iter().enumerate().filter(|(_, clue)| seen.insert((&clue.rule, &clue.evidence))).map(each).collect()
 }
 
 fn why_lost(best: &super::weigh::Clue, clue: &super::weigh::Clue) -> String {

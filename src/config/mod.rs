@@ -29,6 +29,7 @@ use jiff::{civil::Time, tz::TimeZone};
 use crate::{action::MailTemplate, classify::OperatorRules, ledger::Rules};
 
 pub use errors::{Errors, Problem};
+pub use load::operator_rules;
 pub use own_key::own_key;
 
 /// A whole, valid configuration.
