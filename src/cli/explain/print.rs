@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn strangers_cannot_steer_the_terminal() {
-        let raw = b"From: \x1b[2J MAILER-DAEMON@example.org\nSubject: \x1b]0;x\x07 \xe2\x80\xae failure\nContent-Type: text/plain; charset=\"\x1b[1m\"\n\n\
+        let raw = b"From: \"\x1b[2J\" <MAILER-DAEMON@example.org>\nReturn-Path: <>\nSubject: \x1b]0;x\x07 \xe2\x80\xae failure\nContent-Type: text/plain; charset=\"\x1b[1m\"\n\n\
             <a@example.org>:\n550 \x1b[31m user unknown\x1b[0m \xc2\x9b32m\n";
         let plain = text(raw, false);
         assert!(plain.contains(">>>user unknown<<<"), "{plain}");
