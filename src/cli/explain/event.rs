@@ -27,8 +27,10 @@ pub fn explain(config: &Path, id: u64) -> Result<(Option<Value>, Option<Explanat
                 .decode(raw.as_bytes())
                 .map_err(|error| Failed::Because(format!("the raw mail of event {id}: {error}")))?;
             let reverse_path = text(&answer["reverse_path"]);
-            // At a VERP address the envelope named the person; elsewhere only the mail did.
-            let verp = verp(config, event["rcpt"].as_str().unwrap_or_default())?.then(|| text(&event["address"])).flatten();
+            // A VERP address, the recipient or one inside that is signed, named the person; elsewhere only the mail did.
+            let rcpt = event["rcpt"].as_str().unwrap_or_default();
+            let verp = standing(&answer["standing"]) != "own" && (event["signed"] == true || is_verp(config, rcpt)?);
+            let verp = text(&event["address"]).filter(|_| verp);
             let envelope = Envelope { reverse_path: reverse_path.as_deref(), verp_address: verp.as_deref() };
             Some(explanation(&format!("event {id}"), &raw, &envelope, rules(config, true)?.as_ref()))
         }
@@ -42,7 +44,7 @@ pub fn explain(config: &Path, id: u64) -> Result<(Option<Value>, Option<Explanat
 }
 
 /// Whether a recipient is a VERP address: neither a plain one nor the daemon's own.
-fn verp(config: &Path, rcpt: &str) -> Result<bool, Failed> {
+fn is_verp(config: &Path, rcpt: &str) -> Result<bool, Failed> {
     let config = crate::config::Config::load(config).map_err(Failed::Config)?;
     let local = address::split(rcpt).map_or(rcpt, |(local, _)| local).to_lowercase();
     Ok(!config.smtp.plain.contains(&local) && !matches!(local.as_str(), "postmaster" | "abuse"))
