@@ -12,7 +12,7 @@ use super::{
     Envelope,
     author::{is_daemon, opening},
     prose::Prose,
-    reply,
+    reply, said,
     tables::{self, Hit, Scope},
     text::{self, Text},
 };
@@ -51,8 +51,8 @@ struct Signs<'a> {
 }
 
 pub fn nature(report: &Report, envelope: &Envelope<'_>, prose: &Prose) -> Nature {
-    let opening = opening(&prose.human);
-    let signs = Signs::read(report, envelope, prose, &opening);
+    let (opening, own) = (opening(&prose.human), said::without_replies(&prose.human));
+    let signs = Signs::read(report, envelope, prose, &opening, &own);
     signs
         .standard_form()
         .or_else(|| signs.not_ours())
@@ -94,10 +94,11 @@ impl Nature {
 }
 
 impl<'a> Signs<'a> {
-    fn read(report: &'a Report, envelope: &Envelope<'_>, prose: &'a Prose, opening: &'a str) -> Signs<'a> {
+    fn read(report: &'a Report, envelope: &Envelope<'_>, prose: &Prose, opening: &'a str, own: &'a str) -> Signs<'a> {
         let header = &report.header;
         let subject = Text::new(header.subject.as_deref().unwrap_or_default());
-        let human = Text::new(&prose.human);
+        // What a server said of the cause says nothing of what sort of notice it is.
+        let human = Text::new(own);
         let opening = Text::new(opening);
         let (subject_hits, notice_hits) = (tables::find(&subject, Scope::Subject), tables::find(&human, Scope::Notice));
         let opening_hits = tables::find(&opening, Scope::Notice);
