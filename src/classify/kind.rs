@@ -69,7 +69,7 @@ fn by_signs<T>(report: &Report, envelope: &Envelope<'_>, prose: &Prose, judge: i
 
 /// What speaks for one sort or another, in words; the heaviest subject and words first.
 pub fn signs(report: &Report, envelope: &Envelope<'_>, prose: &Prose) -> Vec<String> {
-    by_signs(report, envelope, prose, Signs::told)
+    by_signs(report, envelope, prose, |signs| signs.told())
 }
 
 impl Nature {
