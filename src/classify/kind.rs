@@ -12,7 +12,7 @@ use super::{
     Envelope,
     author::{is_daemon, opening},
     prose::Prose,
-    reply,
+    reply, said,
     tables::{self, Hit, Scope},
     text::{self, Text},
 };
@@ -51,15 +51,25 @@ struct Signs<'a> {
 }
 
 pub fn nature(report: &Report, envelope: &Envelope<'_>, prose: &Prose) -> Nature {
-    let opening = opening(&prose.human);
-    let signs = Signs::read(report, envelope, prose, &opening);
-    signs
-        .standard_form()
-        .or_else(|| signs.not_ours())
-        .or_else(|| signs.bounce())
-        .or_else(|| signs.reply())
-        .or_else(|| signs.request())
-        .unwrap_or_else(|| Nature::of(Status::Undetermined, "no-sign", None))
+    by_signs(report, envelope, prose, |signs| {
+        signs
+            .standard_form()
+            .or_else(|| signs.not_ours())
+            .or_else(|| signs.bounce())
+            .or_else(|| signs.reply())
+            .or_else(|| signs.request())
+            .unwrap_or_else(|| Nature::of(Status::Undetermined, "no-sign", None))
+    })
+}
+
+fn by_signs<T>(report: &Report, envelope: &Envelope<'_>, prose: &Prose, judge: impl FnOnce(&Signs<'_>) -> T) -> T {
+    let (opening, own) = (opening(&prose.human), said::without_replies(&prose.human));
+    judge(&Signs::read(report, envelope, prose, &opening, &own))
+}
+
+/// What speaks for one sort or another, in words; the heaviest subject and words first.
+pub fn signs(report: &Report, envelope: &Envelope<'_>, prose: &Prose) -> Vec<String> {
+    by_signs(report, envelope, prose, |signs| signs.told())
 }
 
 impl Nature {
@@ -69,10 +79,11 @@ impl Nature {
 }
 
 impl<'a> Signs<'a> {
-    fn read(report: &'a Report, envelope: &Envelope<'_>, prose: &'a Prose, opening: &'a str) -> Signs<'a> {
+    fn read(report: &'a Report, envelope: &Envelope<'_>, prose: &Prose, opening: &'a str, own: &'a str) -> Signs<'a> {
         let header = &report.header;
         let subject = Text::new(header.subject.as_deref().unwrap_or_default());
-        let human = Text::new(&prose.human);
+        // What a server said of the cause says nothing of what sort of notice it is.
+        let human = Text::new(own);
         let opening = Text::new(opening);
         let (subject_hits, notice_hits) = (tables::find(&subject, Scope::Subject), tables::find(&human, Scope::Notice));
         let opening_hits = tables::find(&opening, Scope::Notice);
@@ -94,6 +105,35 @@ impl<'a> Signs<'a> {
             daemon: is_daemon(report),
             null_sender,
         }
+    }
+
+    fn told(&self) -> Vec<String> {
+        let header = &self.report.header;
+        let facts = [
+            (self.has_fields(), "per-recipient fields of a delivery status"),
+            (self.report.feedback.is_some(), "a feedback report"),
+            (self.report.disposition.is_some(), "a disposition notification"),
+            (!header.failed_recipients.is_empty(), "a field X-Failed-Recipients"),
+            (self.daemon, "it comes from a mail system"),
+            (self.null_sender, "the null sender"),
+            (self.report.original.is_some(), "an original comes back"),
+            (self.smtp_reply, "an SMTP reply that refuses at the head of a line"),
+            (self.automatic(), "header fields that say that no person wrote it"),
+            (!header.in_reply_to.is_empty(), "it answers a mail"),
+        ];
+        let facts = facts.into_iter().filter(|(is, _)| *is).map(|(_, fact)| fact.to_owned());
+        let hit = |place: &str, text: &Text<'_>, hit: &Hit| {
+            format!(
+                "{place} says {} ({}, weight {}): {}",
+                hit.rule.status,
+                hit.rule.name,
+                hit.rule.weight,
+                text.evidence(hit.range.clone())
+            )
+        };
+        let subject = self.subject_hits.iter().map(|one| hit("the subject", &self.subject, one));
+        let notice = self.notice_hits.iter().map(|one| hit("the text", &self.human, one));
+        facts.chain(subject).chain(notice).take(50).collect()
     }
 
     fn subject(&self, status: Status) -> Option<&Hit> {

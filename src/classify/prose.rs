@@ -55,6 +55,12 @@ static LEADS: LazyLock<Option<Regex>> = LazyLock::new(|| {
         .ok()
 });
 
+/// Words that lead up to the address of somebody who can help.
+static HELPERS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let words = r"forward|contact|report|write|appeal|questions?|assistance|help|removal|removed|delist\w*|unblock\w*|information";
+    Regex::new(&format!(r"(?i)\b(?:{words})\b[^@.:;\n]{{0,60}}[\s<(\[:]({ADDRESS})")).ok()
+});
+
 static JSON: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!(r#"(?i)"?emailAddress\\*"\s*:\s*\\*"({ADDRESS})"#)).ok());
 
 /// A line that opens what is returned of the original.
@@ -91,9 +97,11 @@ impl Prose {
             let Some(form) = form.as_ref() else { return Vec::new() };
             form.captures_iter(&human).filter_map(|found| clean(found.get(1)?.as_str())).take(MAX_HEADS).collect()
         };
+        let helpers = captures(&HELPERS);
+        let strange = |list: Vec<String>| -> Vec<String> { distinct(list.into_iter().filter(|one| !helpers.contains(one)).collect()) };
         read.commanded = distinct(captures(&COMMAND));
-        read.introduced = distinct(captures(&JSON).into_iter().chain(captures(&LEADS)).collect());
-        read.mentioned = addresses(&human);
+        read.introduced = strange(captures(&JSON).into_iter().chain(captures(&LEADS)).collect());
+        read.mentioned = strange(addresses(&human));
         read.human =
             human.lines().filter(|line| !guesses.contains(line)).fold(String::with_capacity(human.len()), |all, line| all + line + "\n");
         read
@@ -281,7 +289,7 @@ const SYSTEM: &[&str] = &[
     "post_master",
     "post-master",
     "hostmaster",
-    "abuse",
+    "delist",
     "helpdesk",
     "support",
     "noreply",
@@ -292,7 +300,7 @@ const SYSTEM: &[&str] = &[
 /// An address of the mail system itself, or of those who help.
 pub fn system_address(address: &str) -> bool {
     let local = address.split('@').next().unwrap_or_default();
-    SYSTEM.contains(&local) || local.starts_with("mailer-daemon") || local.starts_with("postmaster")
+    SYSTEM.contains(&local) || local.starts_with("abuse") || local.starts_with("mailer-daemon") || local.starts_with("postmaster")
 }
 
 pub fn distinct(list: Vec<String>) -> Vec<String> {
@@ -311,6 +319,7 @@ mod tests {
             ("command", &COMMAND),
             ("leads", &LEADS),
             ("json", &JSON),
+            ("helpers", &HELPERS),
             ("returned", &RETURNED),
             ("not failed", &NOT_FAILED),
             ("label", &LABEL),

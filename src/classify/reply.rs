@@ -56,6 +56,25 @@ const STAGES: &[(&str, Stage)] = &[
 /// Reads the codes. In prose, `strict`, a number is a reply code only where an SMTP reply begins.
 pub fn codes(text: &str, strict: bool) -> Reply {
     let mut reply = Reply::default();
+    scan(text, strict, |_, run, enhanced| {
+        push(if enhanced { &mut reply.enhanced } else { &mut reply.codes }, run);
+        true
+    });
+    reply
+}
+
+/// Where the first SMTP reply in prose begins: at its reply code.
+pub fn first_code(text: &str) -> Option<usize> {
+    let mut first = None;
+    scan(text, true, |at, _, enhanced| {
+        first = (!enhanced).then_some(at);
+        enhanced
+    });
+    first
+}
+
+/// Each code that stands in a text: where, itself, whether it is an enhanced one. Goes on while `found` says so.
+fn scan<'t>(text: &'t str, strict: bool, mut found: impl FnMut(usize, &'t str, bool) -> bool) {
     let bytes = text.as_bytes();
     let mut at = 0;
     while let Some(start) = bytes.get(at..).and_then(|rest| rest.iter().position(u8::is_ascii_digit)).map(|offset| at + offset) {
@@ -65,12 +84,13 @@ pub fn codes(text: &str, strict: bool) -> Reply {
         let before = text.get(..start).unwrap_or_default();
         let after = text.get(start + run.len()..).unwrap_or_default();
         if is_enhanced(run) && enhanced_stands(run, before) {
-            push(&mut reply.enhanced, run);
-        } else if is_reply_code(run) && code_stands(before, after, strict) {
-            push(&mut reply.codes, run);
+            if !found(start, run, true) {
+                return;
+            }
+        } else if is_reply_code(run) && code_stands(before, after, strict) && !found(start, run, false) {
+            return;
         }
     }
-    reply
 }
 
 fn push(list: &mut Vec<String>, code: &str) {
@@ -102,7 +122,10 @@ fn code_stands(before: &str, after: &str, strict: bool) -> bool {
         return true;
     }
     let lead = before.trim_end_matches([' ', '\t']);
-    let begins = lead.is_empty() || lead.ends_with([':', ';', '\'', '"', '(', '<', '[', '>', '#', '\n', '\r']) || lead.ends_with("Reason");
+    let begins = lead.is_empty()
+        || lead.ends_with("<--")
+        || lead.ends_with([':', ';', '\'', '"', '(', '<', '[', '>', '#', '\n', '\r'])
+        || lead.ends_with("Reason");
     begins || !strict && !lead.ends_with(|c: char| c.is_ascii_digit())
 }
 

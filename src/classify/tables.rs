@@ -3,7 +3,11 @@
 //! `codes.toml` and `phrases.toml` are read at first use. They are part of the program and checked by its tests; should one of them not
 //! read nevertheless, the other rules go on alone.
 
-use std::{collections::HashMap, ops::Range, sync::LazyLock};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+    sync::LazyLock,
+};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use regex::{Regex, RegexSet};
@@ -11,7 +15,7 @@ use serde::Deserialize;
 
 use crate::taxonomy::Status;
 
-use super::text::Text;
+use super::text::{self, Text};
 
 const CODES: &str = include_str!("codes.toml");
 const PHRASES: &str = include_str!("phrases.toml");
@@ -35,6 +39,12 @@ pub enum Scope {
     /// What sort of mail it is.
     Notice,
     Subject,
+    /// What notices say whatever the cause: words within these mean nothing.
+    Neutral,
+}
+
+impl Scope {
+    const SOUGHT: [Scope; 4] = [Scope::Cause, Scope::Final, Scope::Notice, Scope::Subject];
 }
 
 /// One row of `phrases.toml`.
@@ -51,6 +61,9 @@ pub struct Rule {
     pub phrases: Vec<String>,
     #[serde(default)]
     pub regexes: Vec<String>,
+    /// Not where the words stand in a web address: those lead to help pages of every name.
+    #[serde(default)]
+    pub outside_urls: bool,
     #[serde(default)]
     pub note: Option<String>,
 }
@@ -108,6 +121,11 @@ struct Words {
 /// All rules, compiled.
 pub struct Phrases {
     rules: Vec<Rule>,
+    scopes: Vec<(Scope, Automata)>,
+}
+
+/// The rules that are looked for together.
+struct Automata {
     ascii: Option<Words>,
     /// The others: only asked where a text has such letters at all.
     wide: Option<Words>,
@@ -146,50 +164,25 @@ pub fn code(code: &str) -> Option<&'static Code> {
 
 impl Phrases {
     fn compile(rules: Vec<Rule>) -> Phrases {
-        let (mut ascii, mut wide, mut forms) = (Vec::new(), Vec::new(), Vec::new());
-        for (rule, row) in rules.iter().enumerate() {
-            for phrase in &row.phrases {
-                let (at_start, phrase) = phrase.strip_prefix('^').map_or((false, phrase.as_str()), |rest| (true, rest));
-                let (at_end, phrase) = phrase.strip_suffix('$').map_or((false, phrase), |rest| (true, rest));
-                let (open_end, phrase) = phrase.strip_suffix('*').map_or((false, phrase), |rest| (true, rest));
-                let list = if phrase.is_ascii() { &mut ascii } else { &mut wide };
-                list.push((phrase.to_owned(), Pattern { rule, at_start, at_end, open_end }));
-            }
-            forms.extend(row.regexes.iter().filter_map(|form| Some((rule, Regex::new(form).ok()?))));
-        }
-        let any_form = RegexSet::new(forms.iter().map(|(_, form)| form.as_str())).unwrap_or_else(|_| RegexSet::empty());
-        // The automatic choice trades speed for a small automaton. Over ASCII alone a DFA stays small as well; over UTF-8 it would take six
-        // times the memory.
-        let (ascii, wide) = (Words::compile(ascii, AhoCorasickKind::DFA), Words::compile(wide, AhoCorasickKind::ContiguousNFA));
-        Phrases { rules, ascii, wide, forms, any_form }
+        let scopes = Scope::SOUGHT.into_iter().map(|scope| (scope, Automata::compile(&rules, scope))).collect();
+        Phrases { rules, scopes }
     }
 
     fn find(&'static self, text: &str, scope: Scope) -> Vec<Hit> {
+        let Some((_, automata)) = self.scopes.iter().find(|(known, _)| *known == scope) else { return Vec::new() };
+        let found = automata.find(text);
+        let is_neutral = |rule: usize| self.rules.get(rule).is_some_and(|rule| rule.scope == Scope::Neutral);
+        let neutral: Vec<Range<usize>> = found.iter().filter(|(rule, _)| is_neutral(*rule)).map(|(_, range)| range.clone()).collect();
         let mut best: HashMap<usize, Range<usize>> = HashMap::new();
-        let mut keep = |rule: usize, found: Range<usize>| {
-            best.entry(rule)
-                .and_modify(|kept| {
-                    if found.len() > kept.len() {
-                        *kept = found.clone()
-                    }
-                })
-                .or_insert(found.clone());
-        };
-        let wide = self.wide.as_ref().filter(|_| !text.is_ascii());
-        for words in self.ascii.iter().chain(wide) {
-            for found in words.automaton.find_overlapping_iter(text) {
-                let Some(pattern) = words.patterns.get(found.pattern().as_usize()) else { continue };
-                if self.rules.get(pattern.rule).is_some_and(|rule| rule.scope == scope) && pattern.fits(text, found.range()) {
-                    keep(pattern.rule, found.range());
-                }
+        for (rule, range) in found {
+            let Some(row) = self.rules.get(rule).filter(|row| row.scope == scope) else { continue };
+            let masked = neutral.iter().any(|masked| masked.start <= range.start && range.end <= masked.end);
+            if masked || row.outside_urls && in_url(text, range.start) {
+                continue;
             }
-        }
-        for index in self.any_form.matches(text) {
-            let Some((rule, form)) = self.forms.get(index) else { continue };
-            if self.rules.get(*rule).is_some_and(|rule| rule.scope == scope)
-                && let Some(found) = form.find(text)
-            {
-                keep(*rule, found.range());
+            let kept = best.entry(rule).or_insert_with(|| range.clone());
+            if range.len() > kept.len() {
+                *kept = range;
             }
         }
         let mut hits: Vec<Hit> = best.into_iter().filter_map(|(rule, range)| Some(Hit { rule: self.rules.get(rule)?, range })).collect();
@@ -202,6 +195,66 @@ impl Phrases {
                 .then(a.rule.name.cmp(&b.rule.name))
         });
         hits
+    }
+}
+
+/// Whether the word at `at` is part of a web address.
+fn in_url(text: &str, at: usize) -> bool {
+    let before = text.get(..at).unwrap_or_default();
+    let word = before.rsplit(' ').next().unwrap_or_default();
+    word.contains("://") || word.contains("www.")
+}
+
+/// The forms in which a phrase is looked for: without marks on its letters, and with umlauts spelled out.
+fn spellings(phrase: &str) -> Vec<String> {
+    let mut all = vec![text::folded(phrase)];
+    if phrase.contains(['ä', 'ö', 'ü']) {
+        all.push(text::folded(&phrase.replace('ä', "ae").replace('ö', "oe").replace('ü', "ue")));
+    }
+    all
+}
+
+impl Automata {
+    fn compile(rules: &[Rule], scope: Scope) -> Automata {
+        let (mut ascii, mut wide, mut forms) = (Vec::new(), Vec::new(), Vec::new());
+        let mut seen = HashSet::new();
+        for (rule, row) in
+            rules.iter().enumerate().filter(|(_, row)| row.scope == scope || scope == Scope::Cause && row.scope == Scope::Neutral)
+        {
+            for phrase in row.phrases.iter().flat_map(|phrase| spellings(phrase)).filter(|phrase| seen.insert((rule, phrase.clone()))) {
+                let (at_start, phrase) = phrase.strip_prefix('^').map_or((false, phrase.as_str()), |rest| (true, rest));
+                let (at_end, phrase) = phrase.strip_suffix('$').map_or((false, phrase), |rest| (true, rest));
+                let (open_end, phrase) = phrase.strip_suffix('*').map_or((false, phrase), |rest| (true, rest));
+                let list = if phrase.is_ascii() { &mut ascii } else { &mut wide };
+                list.push((phrase.to_owned(), Pattern { rule, at_start, at_end, open_end }));
+            }
+            forms.extend(row.regexes.iter().filter_map(|form| Some((rule, Regex::new(form).ok()?))));
+        }
+        let any_form = RegexSet::new(forms.iter().map(|(_, form)| form.as_str())).unwrap_or_else(|_| RegexSet::empty());
+        // The automatic choice trades speed for a small automaton. Over ASCII alone a DFA stays small as well; over UTF-8 it would take six
+        // times the memory.
+        let (ascii, wide) = (Words::compile(ascii, AhoCorasickKind::DFA), Words::compile(wide, AhoCorasickKind::ContiguousNFA));
+        Automata { ascii, wide, forms, any_form }
+    }
+
+    /// Each place where the words of a rule stand.
+    fn find(&self, text: &str) -> Vec<(usize, Range<usize>)> {
+        let mut found = Vec::new();
+        let wide = self.wide.as_ref().filter(|_| !text.is_ascii());
+        for words in self.ascii.iter().chain(wide) {
+            for hit in words.automaton.find_overlapping_iter(text) {
+                let Some(pattern) = words.patterns.get(hit.pattern().as_usize()) else { continue };
+                if pattern.fits(text, hit.range()) {
+                    found.push((pattern.rule, hit.range()));
+                }
+            }
+        }
+        for index in self.any_form.matches(text) {
+            if let Some((rule, form)) = self.forms.get(index) {
+                found.extend(form.find_iter(text).map(|hit| (*rule, hit.range())));
+            }
+        }
+        found
     }
 }
 
@@ -256,11 +309,15 @@ mod tests {
         let rules = rules(PHRASES).unwrap();
         assert!(rules.len() > 40);
         toml::from_str::<CodeFile>(CODES).unwrap();
-        assert!(TABLE.ascii.is_some() && TABLE.wide.is_some());
-        let octets: usize = [&TABLE.ascii, &TABLE.wide].into_iter().flatten().map(|words| words.automaton.memory_usage()).sum();
-        assert!(octets < 16 << 20, "{octets}");
-        assert_eq!(TABLE.forms.len(), rules.iter().map(|rule| rule.regexes.len()).sum::<usize>(), "a regex does not compile");
-        assert_eq!(TABLE.any_form.len(), TABLE.forms.len());
+        let automata = TABLE.scopes.iter().flat_map(|(_, automata)| [&automata.ascii, &automata.wide]).flatten();
+        let octets: usize = automata.map(|words| words.automaton.memory_usage()).sum();
+        assert!(octets < 24 << 20, "{octets}");
+        for form in rules.iter().flat_map(|rule| &rule.regexes) {
+            assert!(Regex::new(form).is_ok(), "{form}");
+            assert_eq!(text::folded(form), *form, "letters with marks are never found");
+            assert!(form.starts_with(['^', '\\']), "{form} may begin within a word");
+        }
+        assert!(TABLE.scopes.iter().all(|(_, automata)| automata.any_form.len() == automata.forms.len()));
     }
 
     #[test]
@@ -287,7 +344,10 @@ mod tests {
             for phrase in &rule.phrases {
                 let bare = phrase.trim_start_matches('^').trim_end_matches('$').trim_end_matches('*');
                 let text = Text::new(bare);
-                assert_eq!(text.norm(), bare, "'{phrase}' of {} is not in the comparable form", rule.name);
+                assert_eq!(text.norm(), text::folded(bare), "'{phrase}' of {} is not in the comparable form", rule.name);
+                if rule.scope == Scope::Neutral {
+                    continue;
+                }
                 let found = find(&text, rule.scope);
                 assert!(found.iter().any(|hit| hit.rule.name == rule.name), "'{phrase}' of {} is not found in itself", rule.name);
             }

@@ -9,6 +9,7 @@ use crate::{address, taxonomy::Status};
 use super::{
     prose,
     reply::{self, Reply, Stage},
+    said,
     tables::{self, EXACT, REPLY, Scope, VAGUE},
     text::{Text, is_enhanced, tidy},
 };
@@ -58,7 +59,8 @@ pub fn weigh(sources: &Sources<'_>) -> Weighed {
     let section = sources.section.map(Text::new);
     let stage = diagnostic.as_ref().and_then(reply::stage).or_else(|| section.as_ref().and_then(reply::stage));
     let mut replies = Vec::new();
-    let texts = [(diagnostic, sources.diagnostic, false), (section, sources.section, true)];
+    let quoted = sources.human.or(sources.section).filter(|_| sources.diagnostic.is_none()).and_then(said::reply);
+    let texts = [(diagnostic, sources.diagnostic, false), (quoted.map(Text::new), quoted, false), (section, sources.section, true)];
     for (index, (text, raw, strict)) in texts.into_iter().enumerate() {
         let codes = raw.map(|raw| reply::codes(raw, strict)).unwrap_or_default();
         if let Some(text) = text {

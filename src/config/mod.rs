@@ -12,6 +12,7 @@ mod names;
 mod own_key;
 mod reader;
 mod rest;
+mod rule;
 mod smtp;
 mod status;
 mod step;
@@ -25,10 +26,11 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 use ipnet::IpNet;
 use jiff::{civil::Time, tz::TimeZone};
 
-use crate::{action::MailTemplate, ledger::Rules};
+use crate::{action::MailTemplate, classify::OperatorRules, ledger::Rules};
 
 pub use crate::action::{EnvelopeFrom, Mail, Relay, Security};
 pub use errors::{Errors, Problem};
+pub use load::operator_rules;
 pub use own_key::own_key;
 
 /// A whole, valid configuration.
@@ -44,7 +46,10 @@ pub struct Config {
     pub smtp: Smtp,
     pub verp: Verp,
     pub mail: Option<Mail>,
+    /// The triggers.
     pub rules: Arc<Rules>,
+    /// `[[rule]]`: how mail is told.
+    pub operator_rules: Arc<OperatorRules>,
     pub templates: BTreeMap<String, MailTemplate>,
     pub alerts: Alerts,
     pub keep: Keep,

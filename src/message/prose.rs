@@ -31,6 +31,11 @@ pub struct Texts {
 }
 
 impl Texts {
+    /// How many texts were taken; an attached one counts as well.
+    pub fn taken(&self) -> usize {
+        self.pieces.len() + usize::from(self.attached.is_some())
+    }
+
     /// Takes a text part, save for a second version of the same words.
     pub fn add(&mut self, part: &Part<'_>, text: String) {
         if text.trim().is_empty() || self.octets > MAX_LOOKED_THROUGH {
@@ -93,7 +98,28 @@ impl Texts {
 
 fn from_html(mut html: String) -> String {
     text::cut(&mut html, MAX_HTML);
-    text::clean_lines(&html_to_text(&html))
+    text::clean_lines(&html_to_text(&parted(&html)))
+}
+
+/// The library joins what stands in neighbouring cells and blocks; the words of two of them are no phrase.
+fn parted(html: &str) -> String {
+    let mut out = String::with_capacity(html.len() + html.len() / 16);
+    let mut rest = html;
+    while let Some((before, after)) = rest.find("</").and_then(|at| rest.split_at_checked(at)) {
+        let end = after.find('>').map_or(after.len(), |at| at + 1);
+        let (tag, tail) = after.split_at_checked(end).unwrap_or((after, ""));
+        let name = tag.trim_start_matches("</").trim_end_matches('>').trim().to_ascii_lowercase();
+        out.push_str(before);
+        out.push_str(tag);
+        out.push_str(match name.as_str() {
+            "td" | "th" => "&#32; ",
+            "tr" | "table" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "div" | "p" | "li" | "pre" | "title" | "blockquote" => "<br>",
+            _ => "",
+        });
+        rest = tail;
+    }
+    out.push_str(rest);
+    out
 }
 
 /// The original's header out of a text.
