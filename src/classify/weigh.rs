@@ -15,7 +15,7 @@ use super::{
 };
 
 /// A source that says this much makes the next one unnecessary.
-const ENOUGH: u8 = 40;
+const ENOUGH: u8 = 50;
 
 /// One reason to believe in a status.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +61,8 @@ pub fn weigh(sources: &Sources<'_>) -> Weighed {
     let mut replies = Vec::new();
     let quoted = sources.human.or(sources.section).filter(|_| sources.diagnostic.is_none()).and_then(said::reply);
     let texts = [(diagnostic, sources.diagnostic, false), (quoted.map(Text::new), quoted, false), (section, sources.section, true)];
-    for (index, (text, raw, strict)) in texts.into_iter().enumerate() {
+    let given = texts.into_iter().enumerate().filter(|(index, (text, ..))| *index == 0 || text.is_some());
+    for (index, (text, raw, strict)) in given {
         let codes = raw.map(|raw| reply::codes(raw, strict)).unwrap_or_default();
         if let Some(text) = text {
             weighed.over |= !tables::find(&text, Scope::Final).is_empty();
