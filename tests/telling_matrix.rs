@@ -57,7 +57,13 @@ fn is_code(word: &str) -> bool {
 /// Codes, also where a reply repeats them on each line, taken off.
 fn words_only(text: &str) -> String {
     let words = text.split(' ').filter(|word| !is_code(word)).map(|word| match word.split_once('-') {
-        Some((code, rest)) if is_code(code) => if is_code(rest) { "" } else { rest },
+        Some((code, rest)) if is_code(code) => {
+            if is_code(rest) {
+                ""
+            } else {
+                rest
+            }
+        }
         _ => word,
     });
     words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
@@ -186,6 +192,11 @@ fn assert_told(list: &str) {
     }
     let of: u32 = shares.values().map(|share| share.0).sum();
     let (status, address) = shares.values().fold((0, 0), |sum, share| (sum.0 + share.1, sum.1 + share.2));
-    println!("{} replies, {of} combinations: status {:.4} address {:.4}; {missed} replies wrong somewhere", replies.len(), f64::from(status) / f64::from(of), f64::from(address) / f64::from(of));
+    println!(
+        "{} replies, {of} combinations: status {:.4} address {:.4}; {missed} replies wrong somewhere",
+        replies.len(),
+        f64::from(status) / f64::from(of),
+        f64::from(address) / f64::from(of)
+    );
     assert_eq!(wrong, 0, "{wrong} of {of} combinations");
 }

@@ -11,6 +11,7 @@ use crate::{
 
 use super::{
     Envelope, Verdict,
+    judged::{Decided, Judged},
     kind::Nature,
     prose::Prose,
     recipient::{self, Recipient},
@@ -26,23 +27,30 @@ const MAX_HOST: usize = 255;
 /// "host mx.example.org [192.0.2.1]", as Postfix and Exim say it.
 static HOST: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?i)\bhost\s+([a-z0-9][a-z0-9.\-]{2,200})\s*\[").ok());
 
-pub fn verdicts(report: &Report, envelope: &Envelope<'_>, prose: &Prose, nature: &Nature) -> Vec<Verdict> {
+pub fn verdicts<'a>(report: &'a Report, envelope: &Envelope<'_>, prose: &'a Prose, nature: &Nature) -> Vec<Judged<'a>> {
     let recipients = recipient::recipients(report, prose);
     let alone = recipients.len() == 1;
-    let mut verdicts: Vec<Verdict> = Vec::new();
+    let mut all: Vec<Judged<'a>> = Vec::new();
     for recipient in &recipients {
-        let verdict = verdict(report, envelope, prose, nature, recipient, alone);
-        let twin = verdicts.iter_mut().find(|known| known.address.is_some() && known.address == verdict.address);
+        let judged = judge(report, envelope, prose, nature, recipient, alone);
+        let twin = all.iter_mut().find(|known| known.verdict.address.is_some() && known.verdict.address == judged.verdict.address);
         match twin {
-            Some(known) if super::gravity(verdict.status) < super::gravity(known.status) => *known = verdict,
+            Some(known) if super::gravity(judged.verdict.status) < super::gravity(known.verdict.status) => *known = judged,
             Some(_) => {}
-            None => verdicts.push(verdict),
+            None => all.push(judged),
         }
     }
-    verdicts
+    all
 }
 
-fn verdict(report: &Report, envelope: &Envelope<'_>, prose: &Prose, nature: &Nature, recipient: &Recipient<'_>, alone: bool) -> Verdict {
+fn judge<'a>(
+    report: &'a Report,
+    envelope: &Envelope<'_>,
+    prose: &'a Prose,
+    nature: &Nature,
+    recipient: &Recipient<'a>,
+    alone: bool,
+) -> Judged<'a> {
     let names: Vec<&str> = recipient.address.iter().chain(&recipient.aliases).map(String::as_str).collect();
     let section = prose.section(&names).map(|section| section.text.as_str());
     let fields = recipient.fields;
@@ -51,26 +59,19 @@ fn verdict(report: &Report, envelope: &Envelope<'_>, prose: &Prose, nature: &Nat
     known.extend(report.header.to.iter().chain(&report.header.from).filter_map(|one| crate::address::normal(one)));
     let senders: Vec<String> = recipient::own(report).into_iter().filter(|one| !names.contains(&one.as_str())).collect();
     let text = diagnostic.or(section.filter(|text| !text.trim().is_empty()));
-    let said_by = |text: Option<&str>| text.and_then(|text| HOST.as_ref()?.captures(text)?.get(1).map(|host| host.as_str().to_lowercase()));
     let remote_mta = fields
         .and_then(|fields| fields.remote_mta.as_deref())
         .map(|host| tidy(host, MAX_HOST))
-        .or_else(|| said_by(text))
-        .or_else(|| said_by(section));
-    let sources = Sources {
-        diagnostic,
-        host: remote_mta.as_deref(),
-        status: fields.and_then(|fields| fields.status.as_deref()),
-        section,
-        human: (alone || diagnostic.is_none() && section.is_none()).then_some(prose.human.as_str()),
-        known: &known,
-        senders: &senders,
-    };
+        .or_else(|| said_by(text?))
+        .or_else(|| said_by(section?));
+    let human = (alone || diagnostic.is_none() && section.is_none()).then_some(prose.human.as_str());
+    let status = fields.and_then(|fields| fields.status.as_deref());
+    let sources = Sources { diagnostic, host: remote_mta.as_deref(), status, section, human, known: &known, senders: &senders };
     let weighed = weigh::weigh(&sources);
     let action = action(recipient, nature, &weighed);
     let has_address = recipient.address.is_some() || envelope.verp_address.is_some();
-    let clue = decide(recipient, nature, &weighed, action, has_address);
-    Verdict {
+    let (clue, decided) = decide(recipient, nature, &weighed, action, has_address);
+    let verdict = Verdict {
         address: recipient.address.clone(),
         reported_address: None,
         status: clue.status,
@@ -84,7 +85,13 @@ fn verdict(report: &Report, envelope: &Envelope<'_>, prose: &Prose, nature: &Nat
         evidence: clue.evidence,
         returns: None,
         new_address: clue.new_address,
-    }
+    };
+    let texts = [diagnostic, section, human];
+    Judged { verdict, decided, clues: weighed.clues, texts }
+}
+
+fn said_by(text: &str) -> Option<String> {
+    HOST.as_ref()?.captures(text)?.get(1).map(|host| host.as_str().to_lowercase())
 }
 
 /// The field, else what the notice as a whole says; words that it is over outweigh a delay (taxonomy rules 1 and 7).
@@ -103,7 +110,7 @@ fn action(recipient: &Recipient<'_>, nature: &Nature, weighed: &Weighed) -> Acti
     }
 }
 
-fn decide(recipient: &Recipient<'_>, nature: &Nature, weighed: &Weighed, action: Action, has_address: bool) -> Clue {
+fn decide(recipient: &Recipient<'_>, nature: &Nature, weighed: &Weighed, action: Action, has_address: bool) -> (Clue, Decided) {
     let by_field = recipient.fields.is_some_and(|fields| fields.action.is_some());
     let told = |status, rule: &str| Clue {
         status,
@@ -112,11 +119,12 @@ fn decide(recipient: &Recipient<'_>, nature: &Nature, weighed: &Weighed, action:
         evidence: if by_field { Some(format!("Action: {}", action.id())) } else { nature.evidence.clone() },
         new_address: None,
     };
+    let outcome = if by_field { Decided::Action } else { Decided::Notice };
     match action {
-        Action::Delayed => return told(Status::TransientBounce, "action-delayed"),
-        Action::Delivered => return told(Status::Delivered, "action-delivered"),
-        Action::Relayed => return told(Status::Delivered, "action-relayed"),
-        Action::Expanded => return told(Status::Delivered, "action-expanded"),
+        Action::Delayed => return (told(Status::TransientBounce, "action-delayed"), outcome),
+        Action::Delivered => return (told(Status::Delivered, "action-delivered"), outcome),
+        Action::Relayed => return (told(Status::Delivered, "action-relayed"), outcome),
+        Action::Expanded => return (told(Status::Delivered, "action-expanded"), outcome),
         Action::Failed => {}
     }
     let unknown = || Clue { status: Status::GeneralBounce, weight: 0, rule: "no-cause".to_owned(), evidence: None, new_address: None };
@@ -124,5 +132,6 @@ fn decide(recipient: &Recipient<'_>, nature: &Nature, weighed: &Weighed, action:
     if !has_address {
         clue.status = Status::BounceNoAddress;
     }
-    clue
+    let decided = if weighed.clues.is_empty() { Decided::Class } else { Decided::Weight };
+    (clue, decided)
 }

@@ -51,15 +51,25 @@ struct Signs<'a> {
 }
 
 pub fn nature(report: &Report, envelope: &Envelope<'_>, prose: &Prose) -> Nature {
+    by_signs(report, envelope, prose, |signs| {
+        signs
+            .standard_form()
+            .or_else(|| signs.not_ours())
+            .or_else(|| signs.bounce())
+            .or_else(|| signs.reply())
+            .or_else(|| signs.request())
+            .unwrap_or_else(|| Nature::of(Status::Undetermined, "no-sign", None))
+    })
+}
+
+fn by_signs<T>(report: &Report, envelope: &Envelope<'_>, prose: &Prose, judge: impl FnOnce(&Signs<'_>) -> T) -> T {
     let (opening, own) = (opening(&prose.human), said::without_replies(&prose.human));
-    let signs = Signs::read(report, envelope, prose, &opening, &own);
-    signs
-        .standard_form()
-        .or_else(|| signs.not_ours())
-        .or_else(|| signs.bounce())
-        .or_else(|| signs.reply())
-        .or_else(|| signs.request())
-        .unwrap_or_else(|| Nature::of(Status::Undetermined, "no-sign", None))
+    judge(&Signs::read(report, envelope, prose, &opening, &own))
+}
+
+/// What speaks for one sort or another, in words; the heaviest subject and words first.
+pub fn signs(report: &Report, envelope: &Envelope<'_>, prose: &Prose) -> Vec<String> {
+    by_signs(report, envelope, prose, |signs| signs.told())
 }
 
 impl Nature {
@@ -95,6 +105,35 @@ impl<'a> Signs<'a> {
             daemon: is_daemon(report),
             null_sender,
         }
+    }
+
+    fn told(&self) -> Vec<String> {
+        let header = &self.report.header;
+        let facts = [
+            (self.has_fields(), "per-recipient fields of a delivery status"),
+            (self.report.feedback.is_some(), "a feedback report"),
+            (self.report.disposition.is_some(), "a disposition notification"),
+            (!header.failed_recipients.is_empty(), "a field X-Failed-Recipients"),
+            (self.daemon, "it comes from a mail system"),
+            (self.null_sender, "the null sender"),
+            (self.report.original.is_some(), "an original comes back"),
+            (self.smtp_reply, "an SMTP reply that refuses at the head of a line"),
+            (self.automatic(), "header fields that say that no person wrote it"),
+            (!header.in_reply_to.is_empty(), "it answers a mail"),
+        ];
+        let facts = facts.into_iter().filter(|(is, _)| *is).map(|(_, fact)| fact.to_owned());
+        let hit = |place: &str, text: &Text<'_>, hit: &Hit| {
+            format!(
+                "{place} says {} ({}, weight {}): {}",
+                hit.rule.status,
+                hit.rule.name,
+                hit.rule.weight,
+                text.evidence(hit.range.clone())
+            )
+        };
+        let subject = self.subject_hits.iter().map(|one| hit("the subject", &self.subject, one));
+        let notice = self.notice_hits.iter().map(|one| hit("the text", &self.human, one));
+        facts.chain(subject).chain(notice).take(50).collect()
     }
 
     fn subject(&self, status: Status) -> Option<&Hit> {
@@ -169,7 +208,8 @@ impl<'a> Signs<'a> {
         let mut signs = 0;
         signs += if self.has_fields() || self.report.form == Form::Dsn { 6 } else { 0 };
         signs += if header.failed_recipients.is_empty() { 0 } else { 4 };
-        signs += if self.daemon { 3 } else { 0 };
+        // Without a From nobody is known to be a daemon: that and the null sender alone are no bounce.
+        signs += if self.daemon { if header.from.is_empty() { 2 } else { 3 } } else { 0 };
         signs += i32::from(self.null_sender) + i32::from(self.report.original.is_some());
         signs += if self.smtp_reply && (self.report.header.in_reply_to.is_empty() || self.daemon) { 2 } else { 0 };
         let beside = self.null_sender || self.report.original.is_some();

@@ -4,11 +4,14 @@
 //! carries the rule that decided and the words it matched.
 //!
 //! The steps, each a file: what sort of mail it is ([`kind`]), whom it speaks of ([`recipient`], out of fields or [`prose`]), which SMTP
-//! reply stands in it ([`reply`]), what that means ([`weigh`], by the [`tables`]).
+//! reply stands in it ([`reply`]), what that means ([`weigh`], by the [`tables`]); the operator's own rules ([`operator`]) come before all tables.
+//! [`explain`] shows the same steps, taken by the same code.
 
 mod author;
 mod bounce;
+mod judged;
 mod kind;
+mod operator;
 mod person;
 mod prose;
 mod recipient;
@@ -16,10 +19,14 @@ mod reply;
 mod said;
 mod tables;
 mod text;
+mod trace;
 mod verdict;
 mod weigh;
 
+pub use judged::Decided;
+pub use operator::{OperatorRule, OperatorRules};
 pub use tables::note;
+pub use trace::{Candidate, RecipientTrace, Trace};
 pub use verdict::*;
 
 use crate::{
@@ -28,19 +35,37 @@ use crate::{
     taxonomy::{Kind, Status},
 };
 
+use judged::Judged;
 use prose::Prose;
 
 /// So many addresses are handed to whoever looks for the person behind a short VERP form.
 const MAX_NAMED: usize = 50;
 
-/// Tells what a mail means for each recipient that it speaks of. There is always at least one verdict.
+/// Tells what a mail means for each recipient that it speaks of, by the tables alone. There is always at least one verdict.
 pub fn tell(report: &Report, envelope: &Envelope<'_>) -> Telling {
+    tell_by(&OperatorRules::default(), report, envelope)
+}
+
+/// The same with the operator's rules tried first.
+pub fn tell_by(rules: &OperatorRules, report: &Report, envelope: &Envelope<'_>) -> Telling {
     let prose = Prose::read(&report.prose);
     let nature = kind::nature(report, envelope, &prose);
-    let mut verdicts = match nature.status {
-        None => bounce::verdicts(report, envelope, &prose, &nature),
-        Some(status) => person::verdicts(report, &prose, &nature, status),
-    };
+    telling(judged::judge(rules, report, envelope, &prose, &nature), envelope)
+}
+
+/// The same with every step shown.
+pub fn explain(rules: &OperatorRules, report: &Report, envelope: &Envelope<'_>) -> Trace {
+    let prose = Prose::read(&report.prose);
+    let nature = kind::nature(report, envelope, &prose);
+    let judged = judged::judge(rules, report, envelope, &prose, &nature);
+    let recipients = judged.iter().map(|one| trace::of(one, report, &prose)).collect();
+    let telling = telling(judged, envelope);
+    let signs = kind::signs(report, envelope, &prose);
+    Trace { signs, rule: nature.rule, evidence: nature.evidence, prose: prose.human, recipients, telling }
+}
+
+fn telling(judged: Vec<Judged<'_>>, envelope: &Envelope<'_>) -> Telling {
+    let mut verdicts = judged.into_iter().map(|one| one.verdict).collect();
     if let Some(verp) = envelope.verp_address.and_then(address::normal) {
         verdicts = fold(verdicts, &verp);
     }

@@ -122,7 +122,10 @@ fn code_stands(before: &str, after: &str, strict: bool) -> bool {
         return true;
     }
     let lead = before.trim_end_matches([' ', '\t']);
-    let begins = lead.is_empty() || lead.ends_with("<--") || lead.ends_with([':', ';', '\'', '"', '(', '<', '[', '>', '#', '\n', '\r']) || lead.ends_with("Reason");
+    let begins = lead.is_empty()
+        || lead.ends_with("<--")
+        || lead.ends_with([':', ';', '\'', '"', '(', '<', '[', '>', '#', '\n', '\r'])
+        || lead.ends_with("Reason");
     begins || !strict && !lead.ends_with(|c: char| c.is_ascii_digit())
 }
 

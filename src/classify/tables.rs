@@ -218,7 +218,9 @@ impl Automata {
     fn compile(rules: &[Rule], scope: Scope) -> Automata {
         let (mut ascii, mut wide, mut forms) = (Vec::new(), Vec::new(), Vec::new());
         let mut seen = HashSet::new();
-        for (rule, row) in rules.iter().enumerate().filter(|(_, row)| row.scope == scope || scope == Scope::Cause && row.scope == Scope::Neutral) {
+        for (rule, row) in
+            rules.iter().enumerate().filter(|(_, row)| row.scope == scope || scope == Scope::Cause && row.scope == Scope::Neutral)
+        {
             for phrase in row.phrases.iter().flat_map(|phrase| spellings(phrase)).filter(|phrase| seen.insert((rule, phrase.clone()))) {
                 let (at_start, phrase) = phrase.strip_prefix('^').map_or((false, phrase.as_str()), |rest| (true, rest));
                 let (at_end, phrase) = phrase.strip_suffix('$').map_or((false, phrase), |rest| (true, rest));

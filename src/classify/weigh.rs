@@ -71,8 +71,7 @@ pub fn weigh(sources: &Sources<'_>) -> Weighed {
     let stage = diagnostic.as_ref().and_then(reply::stage).or_else(|| section.as_ref().and_then(reply::stage));
     let mut replies = Vec::new();
     let quoted = sources.human.or(sources.section).filter(|_| sources.diagnostic.is_none()).and_then(said::reply);
-    let texts =
-        [(diagnostic, sources.diagnostic, false), (quoted.map(Text::new), quoted, false), (section, sources.section, true)];
+    let texts = [(diagnostic, sources.diagnostic, false), (quoted.map(Text::new), quoted, false), (section, sources.section, true)];
     let given = texts.into_iter().enumerate().filter(|(index, (text, ..))| *index == 0 || text.is_some());
     for (index, (text, raw, strict)) in given {
         let codes = raw.map(|raw| reply::codes(raw, strict)).unwrap_or_default();

@@ -79,7 +79,7 @@ fn complain(what: std::fmt::Arguments<'_>) {
 
 /// The address in a long VERP recipient of whatever pattern: the last `=` of the local part stands for the `@`, and before it the payload begins
 /// after the third `+` (form, campaign, signature), or after the last one where there are fewer.
-fn verp_address(rcpt: &str) -> Option<String> {
+pub fn verp_address(rcpt: &str) -> Option<String> {
     let (verp, _) = address::split(rcpt.trim().trim_matches(['<', '>']))?;
     let (before, domain) = verp.rsplit_once('=')?;
     let local = match before.splitn(4, '+').nth(3) {

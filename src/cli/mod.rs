@@ -9,7 +9,9 @@ mod classify;
 mod counts;
 mod demo;
 mod dns;
+mod ended;
 mod events;
+mod explain;
 mod mails;
 mod mbox;
 mod outbox;
@@ -43,6 +45,7 @@ enum Command {
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Classify(classify::ClassifyArgs),
+    Explain(explain::ExplainArgs),
     Show(show::ShowArgs),
     Counts(counts::CountsArgs),
     Events(events::EventsArgs),
@@ -55,11 +58,13 @@ enum Command {
 /// Runs the command that the process was called with.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    let given = cli.config.is_some();
     let config = cli.config.unwrap_or_else(|| PathBuf::from(DEFAULT_CONFIG));
     match cli.command {
         Command::Run(args) => run::run(&config, &args),
         Command::Check(args) => check::run(&config, &args),
         Command::Classify(args) => classify::run(&args),
+        Command::Explain(args) => explain::run(&config, given, &args),
         Command::Show(args) => show::run(&config, &args),
         Command::Counts(args) => counts::run(&config, &args),
         Command::Events(args) => events::run(&config, &args),

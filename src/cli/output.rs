@@ -62,9 +62,11 @@ pub fn cell(value: &Value) -> String {
     }
 }
 
-/// Strangers' text must not steer the terminal.
+/// Strangers' text must not steer the terminal, nor turn the direction in which it is read (Unicode's bidirectional controls).
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let steers =
+        |c: char| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    text.chars().map(|c| if steers(c) { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -73,12 +75,12 @@ mod tests {
 
     #[test]
     fn strangers_text_cannot_steer_the_terminal() {
-        assert_eq!(printable("a\u{1b}[31mb\r\nc"), "a [31mb  c");
+        assert_eq!(printable("a\u{1b}[31mb\r\nc\u{9b}d\u{202e}e"), "a [31mb  c d e");
     }
 
     #[test]
     fn cells() {
-        assert_eq!(cell(&serde_json::json!({"hard-bounce": 3, "auto-reply": 1})), "auto-reply 1, hard-bounce 3");
+        assert_eq!(cell(&serde_json::json!({"hard-bounce": 3, "auto-reply": 1})), "hard-bounce 3, auto-reply 1");
         assert_eq!(cell(&serde_json::json!(["a", null])), "a, ");
     }
 }

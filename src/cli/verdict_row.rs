@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::output::printable;
 use crate::{
     classify::{Telling, Verdict},
     message::Header,
@@ -20,8 +21,9 @@ pub struct MailRow<'a> {
     recipients: Vec<RecipientRow<'a>>,
 }
 
+/// One of `recipients`.
 #[derive(Serialize)]
-struct RecipientRow<'a> {
+pub struct RecipientRow<'a> {
     address: Option<&'a str>,
     status: &'static str,
     fault: &'static str,
@@ -72,7 +74,7 @@ pub fn write_titles(out: &mut dyn Write) -> io::Result<()> {
 }
 
 impl<'a> RecipientRow<'a> {
-    fn new(verdict: &'a Verdict) -> RecipientRow<'a> {
+    pub fn new(verdict: &'a Verdict) -> RecipientRow<'a> {
         // Absent facts are null, never empty texts.
         let fact = |text: &'a Option<String>| text.as_deref().filter(|text| !text.is_empty());
         RecipientRow {
@@ -92,11 +94,6 @@ impl<'a> RecipientRow<'a> {
             new_address: fact(&verdict.new_address),
         }
     }
-}
-
-/// A file's name may hold what would steer a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 #[cfg(test)]

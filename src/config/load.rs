@@ -14,45 +14,54 @@ use super::{
     files::Files,
     mail, names,
     reader::{Reader, Table},
-    rest, smtp, step, templates, trigger, units, verp,
+    rest, rule, smtp, step, templates, trigger, units, verp,
 };
-use crate::ledger::Rules;
+use crate::{classify::OperatorRules, ledger::Rules};
 
 /// A path of a UNIX socket is not longer, bytes (`sun_path`, less its end).
 const SOCKET_PATH_MAX: usize = 107;
-const LATER: [&str; 4] = ["sequence", "report", "rule", "guard"];
+const LATER: [&str; 3] = ["sequence", "report", "guard"];
 
 impl Config {
     /// Reads and checks a file and those that it names. What is wrong is told all at once. A path that begins with `$CREDENTIALS_DIRECTORY`
     /// takes it from the environment.
     pub fn load(path: &Path) -> Result<Config, Errors> {
         let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-        match fs::read_to_string(path) {
-            Ok(text) => Config::read(&text, path, credentials),
-            Err(error) => {
-                let reader = Reader::new("");
-                reader.fail(1, "", format_args!("can't be read: {error}; name another file with --config"));
-                Err(reader.errors(path))
-            }
-        }
+        Config::read(&text(path)?, path, credentials)
     }
 
     /// `file` is for messages and is where relative paths begin; `credentials` is what systemd has in its variable of that name.
     pub fn read(text: &str, file: &Path, credentials: Option<PathBuf>) -> Result<Config, Errors> {
-        let reader = Reader::new(text);
-        let (tree, errors) = DeTable::parse_recoverable(text);
-        for error in &errors {
-            reader.fail(reader.line(error.span().map_or(0, |span| span.start)), "", error.message());
-        }
-        if reader.failed() {
-            return Err(reader.errors(file));
-        }
         let folder = file.parent().unwrap_or(Path::new("")).to_owned();
-        let config = sections(Table::top(&reader, tree.get_ref()), &Files { folder, credentials });
-        match config {
-            Some(config) if !reader.failed() => Ok(config),
-            _ => Err(reader.errors(file)),
-        }
+        walk(text, file, |top| sections(top, &Files { folder, credentials }))
+    }
+}
+
+/// Only the operator's rules of a configuration, without the secrets that it names: for who may read the one and not the others.
+pub fn operator_rules(path: &Path) -> Result<Arc<OperatorRules>, Errors> {
+    walk(&text(path)?, path, |top| Some(rule::read(&top)))
+}
+
+fn text(path: &Path) -> Result<String, Errors> {
+    fs::read_to_string(path).map_err(|error| {
+        let reader = Reader::new("");
+        reader.fail(1, "", format_args!("can't be read: {error}; name another file with --config"));
+        reader.errors(path)
+    })
+}
+
+fn walk<T>(text: &str, file: &Path, read: impl FnOnce(Table<'_>) -> Option<T>) -> Result<T, Errors> {
+    let reader = Reader::new(text);
+    let (tree, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        reader.fail(reader.line(error.span().map_or(0, |span| span.start)), "", error.message());
+    }
+    if reader.failed() {
+        return Err(reader.errors(file));
+    }
+    match read(Table::top(&reader, tree.get_ref())) {
+        Some(read) if !reader.failed() => Ok(read),
+        _ => Err(reader.errors(file)),
     }
 }
 
@@ -77,6 +86,7 @@ fn sections(top: Table<'_>, files: &Files) -> Option<Config> {
     let keep = rest::keep(top.table("keep"));
     let means = step::Means { files, templates: &templates, smtp: smtp.as_ref(), has_mail };
     let triggers = trigger::read(&top.list("trigger"), &keep, &means);
+    let operator_rules = rule::read(&top);
     let alerts = rest::alerts(top.table("alerts"), smtp.as_ref(), has_mail);
     let metrics = rest::metrics(top.table("metrics"));
     let control_socket = control_socket.or_else(|| data_dir.as_ref().map(|folder| folder.join("control.sock")));
@@ -96,6 +106,7 @@ fn sections(top: Table<'_>, files: &Files) -> Option<Config> {
         verp: verp?,
         mail,
         rules: Arc::new(Rules { triggers, reset_after, reset_on_delivered }),
+        operator_rules,
         templates,
         alerts,
         keep,

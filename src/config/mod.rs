@@ -12,6 +12,7 @@ mod names;
 mod own_key;
 mod reader;
 mod rest;
+mod rule;
 mod smtp;
 mod status;
 mod step;
@@ -25,9 +26,11 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 use ipnet::IpNet;
 use jiff::{civil::Time, tz::TimeZone};
 
-use crate::{action::MailTemplate, ledger::Rules};
+use crate::{action::MailTemplate, classify::OperatorRules, ledger::Rules};
 
+pub use crate::action::{EnvelopeFrom, Mail, Relay, Security};
 pub use errors::{Errors, Problem};
+pub use load::operator_rules;
 pub use own_key::own_key;
 
 /// A whole, valid configuration.
@@ -43,7 +46,10 @@ pub struct Config {
     pub smtp: Smtp,
     pub verp: Verp,
     pub mail: Option<Mail>,
+    /// The triggers.
     pub rules: Arc<Rules>,
+    /// `[[rule]]`: how mail is told.
+    pub operator_rules: Arc<OperatorRules>,
     pub templates: BTreeMap<String, MailTemplate>,
     pub alerts: Alerts,
     pub keep: Keep,
@@ -82,43 +88,6 @@ pub struct Verp {
     pub codec: Arc<crate::verp::Codec>,
     pub require_signature: bool,
     pub unsigned_may_fire: Vec<crate::taxonomy::Status>,
-}
-
-#[derive(Debug, Clone)]
-pub struct Mail {
-    pub relay: Relay,
-    /// As written: `Bounce daemon <bounced@example.com>`.
-    pub from: String,
-    pub envelope_from: EnvelopeFrom,
-    pub username: Option<String>,
-    pub password_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Relay {
-    Smtp {
-        host: String,
-        port: u16,
-        security: Security,
-    },
-    /// One .eml a mail.
-    File(PathBuf),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Security {
-    None,
-    StartTls,
-    Tls,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EnvelopeFrom {
-    /// A signed address of our own in the first of `smtp.domains`.
-    Own,
-    /// `<>`.
-    Null,
-    Address(String),
 }
 
 #[derive(Debug, Clone)]

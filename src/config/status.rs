@@ -25,6 +25,14 @@ pub fn one(at: &At<'_>) -> Vec<Status> {
     at.parsed(expand).unwrap_or_default()
 }
 
+/// Exactly one, no prefix.
+pub fn single(at: &At<'_>) -> Option<Status> {
+    at.parsed(|text| match expand(text)?.as_slice() {
+        [status] if !text.ends_with('*') => Ok(*status),
+        _ => Err(format!("'{text}' is more than one status; name the one that a mail gets")),
+    })
+}
+
 fn expand(text: &str) -> Result<Vec<Status>, String> {
     let all = Status::ALL.into_iter();
     let found: Vec<Status> = match text.strip_suffix('*') {

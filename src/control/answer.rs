@@ -43,6 +43,7 @@ pub fn answer(request: &Request, source: &Source, row: &mut dyn FnMut(Value) -> 
         Request::Show { address } => row(show(source, address)?)?,
         Request::Counts { by } => counts(source, *by, row)?,
         Request::Events(filter) => events(source, filter, row)?,
+        Request::Event { id } => row(event(source, *id)?)?,
         Request::Outbox(request) => outbox(source, request, row)?,
         Request::AlertTest => row(json!({ "sent": (source.alert_test)().map_err(AnswerError::Refused)? }))?,
     }
@@ -149,6 +150,19 @@ fn events(source: &Source, filter: &EventFilter, row: &mut dyn FnMut(Value) -> i
         left -= limit;
     }
     Ok(())
+}
+
+fn event(source: &Source, id: u64) -> Result<Value, AnswerError> {
+    let Some(Event::MailV1(mail)) = source.store.event(id)? else {
+        return Err(refused(format!("no event {id}; it never was, or has expired; `bounced events` lists those that are kept")));
+    };
+    let raw = mail.raw.map(|at| source.store.raw(at)).transpose()?.flatten();
+    Ok(json!({
+        "event": event_row(&mail),
+        "standing": mail.standing,
+        "reverse_path": mail.origin.reverse_path,
+        "raw": raw.map(|raw| data_encoding::BASE64.encode(&raw)),
+    }))
 }
 
 fn outbox(source: &Source, request: &OutboxRequest, row: &mut dyn FnMut(Value) -> io::Result<()>) -> Result<(), AnswerError> {

@@ -25,6 +25,10 @@ pub enum Request {
     },
     /// Newest first.
     Events(EventFilter),
+    /// One row `{event, standing, reverse_path, raw}`: the event in contract form, and the raw mail in base64 where it is still kept.
+    Event {
+        id: u64,
+    },
     Outbox(OutboxRequest),
     /// Sends one alert and waits for the relay's word.
     AlertTest,

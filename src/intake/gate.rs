@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Door, Mailbox, Refusal};
 use crate::{
+    classify::OperatorRules,
     config::Config,
     taxonomy::Status,
     verp::{self, Codec, Form, Payload},
@@ -26,6 +27,8 @@ pub struct Policy {
     pub unsigned_may_fire: Vec<Status>,
     /// Who reads what people write to postmaster@ and abuse@.
     pub postmaster: Option<String>,
+    /// The operator's own rules, tried first.
+    pub operator_rules: Arc<OperatorRules>,
 }
 
 impl Policy {
@@ -35,6 +38,7 @@ impl Policy {
             require_signature: config.verp.require_signature,
             unsigned_may_fire: config.verp.unsigned_may_fire.clone(),
             postmaster: config.smtp.postmaster.clone(),
+            operator_rules: config.operator_rules.clone(),
         }
     }
 }

@@ -68,7 +68,7 @@ impl Resolver<'_> {
 
     fn tell(&self, verp_address: Option<&str>) -> Telling {
         let envelope = Envelope { reverse_path: self.arrival.reverse_path.as_deref(), verp_address };
-        classify::tell(self.report, &envelope)
+        classify::tell_by(&self.policy.operator_rules, self.report, &envelope)
     }
 
     /// One event for the person that the VERP address names.

@@ -10,12 +10,14 @@ mod fields;
 mod header;
 mod mdn;
 mod original;
+mod outline;
 mod parts;
 mod prose;
 mod report;
 mod separator;
 mod text;
 
+pub use outline::{PartSeen, Taken, outline};
 pub use report::*;
 
 use parts::Part;
@@ -28,7 +30,9 @@ const MAX_WRAPPED: usize = 1024 * 1024;
 
 /// Reads one mail.
 pub fn read(raw: &[u8]) -> Report {
-    std::panic::catch_unwind(|| whole(raw, true)).or_else(|_| std::panic::catch_unwind(|| header_only(raw))).unwrap_or_default()
+    std::panic::catch_unwind(|| whole(raw, true, &mut |_, _| {}))
+        .or_else(|_| std::panic::catch_unwind(|| header_only(raw)))
+        .unwrap_or_default()
 }
 
 fn header_only(raw: &[u8]) -> Report {
@@ -36,13 +40,16 @@ fn header_only(raw: &[u8]) -> Report {
     Report { header: header::read(&fields), ..Report::default() }
 }
 
-fn whole(raw: &[u8], outermost: bool) -> Report {
+/// `seen` is told of each part and what it was taken for.
+fn whole(raw: &[u8], outermost: bool, seen: &mut dyn FnMut(&Part<'_>, Taken)) -> Report {
     let (fields, body) = fields::header_block(raw, 0);
     let mut report = Report { header: header::read(&fields), ..Report::default() };
     let parts = parts::split(raw, &fields, body);
     let mut reader = Reader { report: &mut report, texts: prose::Texts::default(), returned: None, status_seen: false };
     for part in &parts {
+        let before = reader.state();
         reader.part(part);
+        seen(part, reader.since(before));
     }
     let Reader { texts, returned, .. } = reader;
     report.original = returned;
@@ -65,7 +72,7 @@ fn unwrap_report(parts: &[Part<'_>], report: &mut Report) {
     if kind.mime != "multipart/report" || kind.report_type.as_deref() != Some("delivery-status") {
         return;
     }
-    let inner = whole(&content, false);
+    let inner = whole(&content, false, &mut |_, _| {});
     if inner.form == Form::Dsn && !inner.recipients.is_empty() && prose::is_daemon(&inner) {
         report.form = inner.form;
         report.reporting_mta = inner.reporting_mta;

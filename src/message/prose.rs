@@ -31,6 +31,11 @@ pub struct Texts {
 }
 
 impl Texts {
+    /// How many texts were taken; an attached one counts as well.
+    pub fn taken(&self) -> usize {
+        self.pieces.len() + usize::from(self.attached.is_some())
+    }
+
     /// Takes a text part, save for a second version of the same words.
     pub fn add(&mut self, part: &Part<'_>, text: String) {
         if text.trim().is_empty() || self.octets > MAX_LOOKED_THROUGH {

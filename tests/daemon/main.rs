@@ -10,3 +10,4 @@ mod doors;
 mod firing;
 mod operator;
 mod service;
+mod telling;

@@ -6,6 +6,7 @@ use crate::{
     taxonomy::Action,
 };
 
+mod operator;
 mod properties;
 mod providers;
 mod rules;

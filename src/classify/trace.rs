@@ -1,0 +1,158 @@
+//! The steps that led to a telling, for people to read.
+
+use std::collections::HashSet;
+
+use crate::{message::Report, taxonomy::Status};
+
+use super::{
+    Decided, Telling, Verdict,
+    judged::Judged,
+    prose::{Prose, address_in},
+    reply::{self, Stage},
+    tables,
+    text::Text,
+};
+
+/// How one mail was told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trace {
+    /// What speaks for one sort of mail or another.
+    pub signs: Vec<String>,
+    /// The rule that told what sort of mail it is, and the words it matched.
+    pub rule: String,
+    pub evidence: Option<String>,
+    /// The words that were looked at.
+    pub prose: String,
+    /// One for each recipient that the mail speaks of, before a VERP address makes one verdict of them.
+    pub recipients: Vec<RecipientTrace>,
+    pub telling: Telling,
+}
+
+/// How one verdict came about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecipientTrace {
+    pub verdict: Verdict,
+    pub decided: Decided,
+    /// Where the mail names the recipient, the most trusted place first.
+    pub named_in: Vec<&'static str>,
+    /// The command that was refused, where the text says so.
+    pub stage: Option<&'static str>,
+    /// Reply codes and enhanced status codes, as they stand in the diagnostic or the recipient's paragraph, else in the text.
+    pub codes: Vec<String>,
+    /// All that spoke for a status, best first; where weight decided, the first one won.
+    pub candidates: Vec<Candidate>,
+    /// The diagnostic, the recipient's own paragraph.
+    pub diagnostic: Option<String>,
+    pub section: Option<String>,
+}
+
+/// Words or a code that spoke for a status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    pub status: Status,
+    /// 0 to 100, see phrases.toml.
+    pub weight: u8,
+    pub rule: String,
+    pub evidence: Option<String>,
+    pub note: Option<&'static str>,
+    pub won: bool,
+    /// Why it lost; empty for the winner.
+    pub lost: String,
+}
+
+pub(super) fn of(judged: &Judged<'_>, report: &Report, prose: &Prose) -> RecipientTrace {
+    let [diagnostic, section, human] = judged.texts;
+    let human = human.filter(|_| diagnostic.is_none() && section.is_none());
+    let said = |strict: bool, text: Option<&str>| text.map(|text| reply::codes(text, strict)).unwrap_or_default();
+    let mut codes: Vec<String> = Vec::new();
+    for reply in [said(false, diagnostic), said(true, section), said(true, human)] {
+        codes.extend(reply.codes.into_iter().chain(reply.enhanced).filter(|code| !codes.contains(code)).collect::<Vec<_>>());
+    }
+    let stage = [diagnostic, section].into_iter().flatten().find_map(|text| reply::stage(&Text::new(text)));
+    RecipientTrace {
+        verdict: judged.verdict.clone(),
+        decided: judged.decided,
+        named_in: judged.verdict.address.as_deref().map(|address| named_in(address, report, prose)).unwrap_or_default(),
+        stage: stage.map(|stage| match stage {
+            Stage::BeforeRecipient => "before the recipient was named (greeting or MAIL FROM)",
+            Stage::Recipient => "RCPT TO",
+            Stage::Content => "the message's content",
+        }),
+        codes,
+        candidates: candidates(judged),
+        diagnostic: diagnostic.map(str::to_owned),
+        section: section.map(str::to_owned),
+    }
+}
+
+fn candidates(judged: &Judged<'_>) -> Vec<Candidate> {
+    let best = judged.clues.first();
+    let each = |(place, clue): (usize, &super::weigh::Clue)| {
+        let won = place == 0 && judged.decided == Decided::Weight;
+        let lost = match judged.decided {
+            _ if won => String::new(),
+            Decided::Operator => "the operator's rules come first".to_owned(),
+            Decided::Action => "the Action field stands before codes and words".to_owned(),
+            Decided::Notice => "the notice as a whole says what became of the mail".to_owned(),
+            Decided::Sort => "the mail is no bounce".to_owned(),
+            Decided::Weight | Decided::Class => best.map(|best| why_lost(best, clue)).unwrap_or_default(),
+        };
+        Candidate {
+            status: clue.status,
+            weight: clue.weight,
+            rule: clue.rule.clone(),
+            evidence: clue.evidence.clone(),
+            note: tables::note(&clue.rule),
+            won,
+            lost,
+        }
+    };
+    // The field and the diagnostic often bear the same code.
+    let mut seen = HashSet::new();
+    judged.clues.iter().enumerate().filter(|(_, clue)| seen.insert((&clue.rule, &clue.evidence))).map(each).collect()
+}
+
+fn why_lost(best: &super::weigh::Clue, clue: &super::weigh::Clue) -> String {
+    let sort = |weight: u8| match weight {
+        0..=tables::REPLY => "a bare reply code",
+        ..=tables::VAGUE => "a vague code",
+        ..=tables::EXACT => "words or a code of middling weight",
+        _ => "plain words, which outweigh any code",
+    };
+    if best.weight == clue.weight {
+        return format!("weighs {} as well; {} matched more", clue.weight, best.rule);
+    }
+    let against = format!("{} against {}", clue.weight, best.weight);
+    if clue.status == best.status {
+        format!("{against}, and says the same")
+    } else {
+        format!("{against}: {} is {}", best.rule, sort(best.weight))
+    }
+}
+
+/// The places that name an address, in the order in which they are trusted (taxonomy rule 4).
+fn named_in(address: &str, report: &Report, prose: &Prose) -> Vec<&'static str> {
+    let is = |text: &String| address_in(text).as_deref() == Some(address);
+    let any = |list: &[String]| list.iter().any(|one| one == address);
+    let fields = &report.recipients;
+    let feedback = report.feedback.as_ref();
+    let disposition = report.disposition.as_ref();
+    let original = report.original.as_ref();
+    let places = [
+        ("Original-Recipient", fields.iter().any(|one| one.original_recipient.iter().any(is))),
+        ("Final-Recipient", fields.iter().any(|one| one.final_recipient.iter().any(is))),
+        ("X-Actual-Recipient", fields.iter().any(|one| one.actual_recipient.iter().any(is))),
+        ("Original-Rcpt-To of the feedback report", feedback.is_some_and(|one| one.original_rcpt_to.iter().any(is))),
+        ("Removal-Recipient of the feedback report", feedback.is_some_and(|one| one.removal_recipient.iter().any(is))),
+        ("the disposition notification", disposition.is_some_and(|one| one.original_recipient.iter().chain(&one.final_recipient).any(is))),
+        ("X-Failed-Recipients", report.header.failed_recipients.iter().any(is)),
+        ("the head of a paragraph", prose.sections.iter().any(|one| one.address == address)),
+        ("RCPT TO in the text", any(&prose.commanded)),
+        ("a sentence of the text", any(&prose.introduced)),
+        ("the text", any(&prose.mentioned)),
+        ("From", report.header.from.iter().any(is)),
+        ("Reply-To", report.header.reply_to.iter().any(is)),
+        ("To of the returned original", original.is_some_and(|one| one.to.iter().any(is))),
+    ];
+    places.into_iter().filter(|(_, names)| *names).map(|(place, _)| place).collect()
+}
