@@ -16,6 +16,7 @@ mod person;
 mod prose;
 mod recipient;
 mod reply;
+mod returns;
 mod said;
 mod tables;
 mod text;
