@@ -81,3 +81,27 @@ fn people_and_their_software() {
     }
     assert_eq!(wrong, 0, "{wrong} of {of}");
 }
+
+/// Notices of many makes: each recipient with its own fate, and nobody else.
+#[test]
+fn notices_with_several_fates() {
+    let (mut wrong, mut of) = (0, 0);
+    for record in include_str!("telling/notices.txt").split("\n=== ").skip(1) {
+        let (wanted, notice) = record.split_once('\n').unwrap();
+        let (header, text) = notice.split_once("\n\n").unwrap();
+        let mail = mail(header, text);
+        let told = tell(&message::read(mail.as_bytes()), &Envelope::default()).verdicts;
+        let mut got: Vec<String> = told.iter().map(|one| format!("{} {}", one.address.as_deref().unwrap_or("-"), one.status)).collect();
+        let mut wanted: Vec<&str> = wanted.split(", ").collect();
+        got.sort();
+        wanted.sort_unstable();
+        of += 1;
+        if got != wanted {
+            wrong += 1;
+            let rules: Vec<_> = told.iter().map(|one| (&one.rule, &one.evidence)).collect();
+            println!("notice: {wanted:?} <- {got:?} {rules:?}\n    {}", text.replace('\n', "|"));
+        }
+    }
+    assert!(of > 30);
+    assert_eq!(wrong, 0, "{wrong} of {of}");
+}

@@ -9,6 +9,7 @@
 
 mod author;
 mod bounce;
+mod human;
 mod judged;
 mod kind;
 mod operator;
