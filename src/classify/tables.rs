@@ -10,7 +10,7 @@ use std::{
 };
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
-use regex::{Regex, RegexSet};
+use regex::{Regex, RegexSet, RegexSetBuilder};
 use serde::Deserialize;
 
 use crate::taxonomy::Status;
@@ -26,6 +26,9 @@ pub const EXACT: u8 = 60;
 pub const VAGUE: u8 = 20;
 /// What a bare SMTP reply code weighs.
 pub const REPLY: u8 = 15;
+
+/// So many octets the automaton of all regexes may take while it is found out.
+const FORMS_CACHE: usize = 16 << 20;
 
 /// Where the words of a rule are looked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
@@ -217,6 +220,12 @@ fn spellings(phrase: &str) -> Vec<String> {
     all
 }
 
+/// The regex crate's quick automaton knows the word boundaries of ASCII alone; texts have lost the marks on their letters, so that is
+/// enough. Other scripts do without.
+fn plain(form: &str) -> String {
+    if form.is_ascii() { form.replace(r"\b", r"(?-u:\b)").replace(r"\w", "[a-z0-9]") } else { form.replace(r"\b", "") }
+}
+
 impl Automata {
     fn compile(rules: &[Rule], scope: Scope) -> Automata {
         let (mut ascii, mut wide, mut forms) = (Vec::new(), Vec::new(), Vec::new());
@@ -231,9 +240,10 @@ impl Automata {
                 let list = if phrase.is_ascii() { &mut ascii } else { &mut wide };
                 list.push((phrase.to_owned(), Pattern { rule, at_start, at_end, open_end }));
             }
-            forms.extend(row.regexes.iter().filter_map(|form| Some((rule, Regex::new(form).ok()?))));
+            forms.extend(row.regexes.iter().filter_map(|form| Some((rule, Regex::new(&plain(form)).ok()?))));
         }
-        let any_form = RegexSet::new(forms.iter().map(|(_, form)| form.as_str())).unwrap_or_else(|_| RegexSet::empty());
+        let any_form = RegexSetBuilder::new(forms.iter().map(|(_, form)| form.as_str())).dfa_size_limit(FORMS_CACHE).build();
+        let any_form = any_form.unwrap_or_else(|_| RegexSet::empty());
         // The automatic choice trades speed for a small automaton. Over ASCII alone a DFA stays small as well; over UTF-8 it would take six
         // times the memory.
         let (ascii, wide) = (Words::compile(ascii, AhoCorasickKind::DFA), Words::compile(wide, AhoCorasickKind::ContiguousNFA));
