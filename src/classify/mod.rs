@@ -9,6 +9,7 @@
 
 mod author;
 mod bounce;
+mod human;
 mod judged;
 mod kind;
 mod operator;
@@ -16,6 +17,7 @@ mod person;
 mod prose;
 mod recipient;
 mod reply;
+mod returns;
 mod said;
 mod tables;
 mod text;

@@ -4,9 +4,12 @@ use crate::{address, message::Report, taxonomy::Status};
 
 use super::{
     Verdict,
+    author::opening,
     kind::Nature,
     prose::{self, Prose, system_address},
-    recipient, weigh,
+    recipient,
+    returns::returns,
+    weigh,
 };
 
 /// One verdict, or one for each recipient that a feedback report names.
@@ -33,6 +36,7 @@ fn verdict(report: &Report, prose: &Prose, nature: &Nature, status: Status) -> V
     };
     verdict.reporting_mta = report.reporting_mta.as_deref().map(|host| super::text::tidy(host, 255));
     if status == Status::AutoReply && report.disposition.is_none() {
+        verdict.returns = returns(report.header.subject.as_deref().unwrap_or_default(), &opening(&prose.human));
         let mut known = recipient::named_addresses(report, &Prose::default());
         known.extend(report.header.from.iter().chain(&report.header.to).cloned());
         if let Some(moved) = weigh::moved_to(&prose.human, &known) {

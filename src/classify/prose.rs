@@ -9,10 +9,8 @@ use regex::Regex;
 
 use crate::address;
 
-use super::text::cut;
+use super::{human, text::cut};
 
-/// So much of the human-readable part is read, in octets.
-const MAX_HUMAN: usize = 64 * 1024;
 /// So many recipients are taken from prose.
 const MAX_HEADS: usize = 100;
 /// So much of one paragraph is kept, in octets.
@@ -57,26 +55,11 @@ static LEADS: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 /// Words that lead up to the address of somebody who can help.
 static HELPERS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let words = r"forward|contact|report|write|appeal|questions?|assistance|help|removal|removed|delist\w*|unblock\w*|information";
-    Regex::new(&format!(r"(?i)\b(?:{words})\b[^@.:;\n]{{0,60}}[\s<(\[:]({ADDRESS})")).ok()
+    let words = r"(?P<tried>tried to |attempted to )?(?:forward|contact|report|write|appeal|questions?|assistance|help|removal|removed|delist\w*|unblock\w*|information)";
+    Regex::new(&format!(r"(?i)\b{words}\b[^@.:;\n]{{0,60}}[\s<(\[:](?P<helper>{ADDRESS})")).ok()
 });
 
 static JSON: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!(r#"(?i)"?emailAddress\\*"\s*:\s*\\*"({ADDRESS})"#)).ok());
-
-/// A line that opens what is returned of the original.
-static RETURNED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(concat!(
-        r"(?i)^\s*(?:",
-        r"[-=_*#+]{2,}.{0,40}(?:copy of|original (?:message|mail|header)|message headers?|returned (?:message|mail)|your message|unsent message|undelivered (?:message|mail)|forwarded message|headers? follow|message follows|(?:text|body) of (?:your|the) message|nachricht|message d'origine|mensaje original|messaggio originale)",
-        r"|(?:return-path|received|dkim-signature|domainkey-signature|x-mailer|mime-version|message-id|x-originating-ip)\s*:\s",
-        r"|original message headers",
-        r"|(?:ursprüngliche nachrichtenkopf|originale? nachrichtenkopf|kopfzeilen der ursprünglichen|en-têtes de messages? d'origine|encabezados de mensajes? originales|intestazioni originali|cabeçalhos (?:originais|de mensagens? originais)|oorspronkelijke berichtkoppen|oryginalne nagłówki|исходные заголовки|元のメッセージ ヘッダー|原始邮件头)",
-        r"|(?:this is|below (?:this line )?is|the following is|here is) a copy of (?:the|your)",
-        r"|(?:--- )?below this line is",
-        r")"
-    ))
-    .ok()
-});
 
 /// The line before an address that isn't the failed one.
 static NOT_FAILED: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -88,16 +71,27 @@ static LABEL: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"(?i)^(?:to|recipients?|recipient address|final[- ]recipient|original[- ]recipient|intended recipient|failed recipients?|failed address|failed addresses|addressed to|delivery to|mail to|rcpt to|for|user|address|e-?mail|e-?mail address|empfänger|an|destinataire|à|destinatario|para|destinatário|a|odbiorca|do|geadresseerde|aan|till|til|кому|получатель|адрес|宛先|收件人|收件者|받는 사람)\s*[:=]\s*(?:rfc822;|smtp:)?\s*$").ok()
 });
 
+/// A line that says no more than who couldn't be reached, as CommuniGate's.
+static SENTENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r"(?i)^(?:(?:failed|unable|not able|could not|couldn't|cannot) (?:to )?(?:deliver|send)|(?:non-?)?delivery(?: of [^@]{0,20})? failed|undeliverable)[^@]{0,24} (?:to|for):?$").ok()
+});
+
 impl Prose {
     pub fn read(prose: &str) -> Prose {
-        let mut read = Prose { human: human(prose), ..Prose::default() };
+        let mut read = Prose { human: human::human(prose), ..Prose::default() };
         let human = std::mem::take(&mut read.human);
         let guesses = read.sections(&human);
         let captures = |form: &LazyLock<Option<Regex>>| -> Vec<String> {
             let Some(form) = form.as_ref() else { return Vec::new() };
             form.captures_iter(&human).filter_map(|found| clean(found.get(1)?.as_str())).take(MAX_HEADS).collect()
         };
-        let helpers = captures(&HELPERS);
+        let helpers: Vec<String> = HELPERS
+            .iter()
+            .flat_map(|form| form.captures_iter(&human))
+            .filter(|found| found.name("tried").is_none())
+            .filter_map(|found| clean(found.name("helper")?.as_str()))
+            .take(MAX_HEADS)
+            .collect();
         let strange = |list: Vec<String>| -> Vec<String> { distinct(list.into_iter().filter(|one| !helpers.contains(one)).collect()) };
         read.commanded = distinct(captures(&COMMAND));
         read.introduced = strange(captures(&JSON).into_iter().chain(captures(&LEADS)).collect());
@@ -193,22 +187,6 @@ impl<'a> Transcript<'a> {
     }
 }
 
-/// What was written for people: up to where the original comes back.
-fn human(prose: &str) -> String {
-    let prose = cut(prose, MAX_HUMAN);
-    let mut out = String::with_capacity(prose.len());
-    for line in prose.lines() {
-        let returned = RETURNED.as_ref().is_some_and(|form| form.is_match(line));
-        // A notice that begins with its original has its words elsewhere; one that has said something ends here.
-        if returned && out.chars().filter(|c| c.is_alphanumeric()).count() > 20 {
-            break;
-        }
-        out.push_str(line);
-        out.push('\n');
-    }
-    out
-}
-
 /// A line that begins with an address: the address and what follows on the line.
 fn head<'a>(line: &'a str, before: &str) -> Option<(String, &'a str)> {
     let trimmed =
@@ -236,7 +214,9 @@ fn head<'a>(line: &'a str, before: &str) -> Option<(String, &'a str)> {
         && !bare.contains([':', '@', '=', '('])
         && lead.trim_end().ends_with(['<', '(', '['])
         || lead.ends_with("mailto:");
-    let labelled = LABEL.as_ref().is_some_and(|form| form.is_match(bare.trim_end()))
+    let sentence = tail.is_empty() && SENTENCE.as_ref().is_some_and(|form| form.is_match(bare));
+    let labelled = sentence
+        || LABEL.as_ref().is_some_and(|form| form.is_match(bare.trim_end()))
         || LABEL.as_ref().is_some_and(|form| form.is_match(lead.trim_end_matches(['<', '"'])));
     let fits = if bare.is_empty() { ends } else { (named || labelled) && (tail.is_empty() || tail.starts_with(['<', ':', ';', '('])) };
     (fits && !system_address(&address)).then_some((address, rest.trim_start_matches(['>', '"', '\'', ')', ']', '»', ':', '.', ' '])))
@@ -251,8 +231,9 @@ fn replies(tail: &str) -> bool {
 fn alone(line: &str, before: &str) -> Option<String> {
     let word = line.trim().trim_matches(['<', '>', '"', '\'', ':', ',']);
     let announced = before.trim_end().ends_with(':') && before.trim().len() > 12;
-    let fits =
-        (2..=64).contains(&word.len()) && !word.contains(['@', '/', '\\', ':', '=', '*', '-']) && word.chars().all(super::text::is_local);
+    let fits = (2..=64).contains(&word.len())
+        && !word.contains(['@', '/', '\\', ':', '=', '*', '-'])
+        && word.chars().all(|c| super::text::is_local(c) && !super::text::wide(c));
     (announced && fits && word.contains(char::is_alphabetic)).then(|| word.to_lowercase())
 }
 
@@ -320,9 +301,9 @@ mod tests {
             ("leads", &LEADS),
             ("json", &JSON),
             ("helpers", &HELPERS),
-            ("returned", &RETURNED),
             ("not failed", &NOT_FAILED),
             ("label", &LABEL),
+            ("sentence", &SENTENCE),
         ] {
             assert!(form.is_some(), "{name}");
         }

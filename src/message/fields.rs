@@ -234,6 +234,10 @@ pub fn addresses(value: &str) -> Vec<String> {
         Address::Group(groups) => Box::new(groups.iter().flat_map(|group| group.addresses.iter())),
     };
     found.extend(all.filter_map(address).take(MAX_ADDRESSES));
+    if found.is_empty() {
+        // Some gateways write `[SMTP:alice@example.org]`.
+        found.extend(line.split(',').filter_map(|one| bare_address(one.trim().trim_matches(['[', ']']))).take(MAX_ADDRESSES));
+    }
     found
 }
 
@@ -310,6 +314,7 @@ mod tests {
             addresses("Alice <a@example.org>, b@example.org (Bob), g: c@example.org;"),
             ["a@example.org", "b@example.org", "c@example.org"]
         );
+        assert_eq!(addresses("[SMTP:a@example.org]"), ["a@example.org"]);
         assert_eq!(bare_address("<\"a b\"@example.org>").as_deref(), Some("\"a b\"@example.org"));
         assert_eq!(bare_address("SMTP:a@example.org (unrestricted)").as_deref(), Some("a@example.org"));
         assert_eq!(path("<>").as_deref(), Some(""));

@@ -39,11 +39,24 @@ pub fn find(lines: &[&str]) -> Option<Cut> {
             continue;
         }
         own_fields += 1;
-        if own_fields == 1 && block(lines, at).is_header() {
-            return Some(Cut { at, header: at });
+        if own_fields == 1 {
+            let block = block(lines, at);
+            if block.is_header() && !(block.summary && report_goes_on(lines, block.end)) {
+                return Some(Cut { at, header: at });
+            }
         }
     }
     None
+}
+
+/// Some notices (Sun's, PMDF's) cite a few fields of the original before they say whom they couldn't reach and why.
+fn report_goes_on(lines: &[&str], from: usize) -> bool {
+    const WORDS: [&str; 6] = ["deliver", "recipient", "reason", "diagnostic", "undeliverable", "failed"];
+    let says = |line: &&&str| {
+        let line = line.to_ascii_lowercase();
+        WORDS.iter().any(|word| line.contains(word))
+    };
+    lines.iter().skip(from).take(LOOK_AHEAD * 2).filter(says).count() >= 2
 }
 
 /// Whether a text is a mail header from its first line on.
@@ -163,6 +176,10 @@ struct Block {
     known: usize,
     /// Fields that only a mail's real header has, never a summary for people.
     transport: usize,
+    /// Of those it has the message id alone.
+    summary: bool,
+    /// The line after it.
+    end: usize,
 }
 
 impl Block {
@@ -175,14 +192,16 @@ fn block(lines: &[&str], at: usize) -> Block {
     let Some(first) = lines.get(at) else { return Block::default() };
     let indent = first.len() - first.trim_start().len();
     let mut seen: Vec<&str> = Vec::new();
-    let mut found = Block::default();
+    let mut found = Block { end: at, ..Block::default() };
     for line in lines.iter().skip(at).take(HEADER_LINES) {
         let own = line.get(indent..).filter(|_| line.len() > indent && line.get(..indent).is_some_and(|lead| lead.trim().is_empty()));
         let Some(own) = own else { break };
         if own.starts_with([' ', '\t']) && !seen.is_empty() {
+            found.end += 1;
             continue;
         }
         let Some(name) = field_name(own) else { break };
+        found.end += 1;
         if seen.iter().any(|old| old.eq_ignore_ascii_case(name)) {
             continue;
         }
@@ -191,7 +210,9 @@ fn block(lines: &[&str], at: usize) -> Block {
         let transport = fields::is_transport_field(&lower);
         found.transport += usize::from(transport);
         found.known += usize::from(fields::is_mail_field(&lower));
+        found.summary |= lower == "message-id";
     }
+    found.summary &= found.transport == 1;
     found
 }
 
