@@ -11,6 +11,7 @@ use super::{
     reply::{self, Stage},
     tables,
     text::Text,
+    weigh::Clue,
 };
 
 /// How one mail was told.
@@ -87,7 +88,7 @@ pub(super) fn of(judged: &Judged<'_>, report: &Report, prose: &Prose) -> Recipie
 
 fn candidates(judged: &Judged<'_>) -> Vec<Candidate> {
     let best = judged.clues.first();
-    let each = |(place, clue): (usize, &super::weigh::Clue)| {
+    let each = |(place, clue): (usize, &Clue)| {
         let won = place == 0 && judged.decided == Decided::Weight;
         let lost = match judged.decided {
             _ if won => String::new(),
@@ -112,22 +113,27 @@ fn candidates(judged: &Judged<'_>) -> Vec<Candidate> {
     judged.clues.iter().enumerate().filter(|(_, clue)| seen.insert((&clue.rule, &clue.evidence))).map(each).collect()
 }
 
-fn why_lost(best: &super::weigh::Clue, clue: &super::weigh::Clue) -> String {
-    let sort = |weight: u8| match weight {
-        0..=tables::REPLY => "a bare reply code",
-        ..=tables::VAGUE => "a vague code",
-        ..=tables::EXACT => "words or a code of middling weight",
-        _ => "plain words, which outweigh any code",
-    };
+/// See the weights in phrases.toml.
+fn why_lost(best: &Clue, clue: &Clue) -> String {
     if best.weight == clue.weight {
         return format!("weighs {} as well; {} matched more", clue.weight, best.rule);
     }
     let against = format!("{} against {}", clue.weight, best.weight);
     if clue.status == best.status {
-        format!("{against}, and says the same")
-    } else {
-        format!("{against}: {} is {}", best.rule, sort(best.weight))
+        return format!("{against}, and says the same");
     }
+    let sort = if best.rule.starts_with("reply-") {
+        "a reply code"
+    } else if best.rule.starts_with("code-") {
+        if best.weight >= tables::EXACT { "an exact code, which outweighs vague words" } else { "a vague code" }
+    } else if best.weight > tables::EXACT {
+        "plain words, which outweigh any code"
+    } else if best.weight > tables::VAGUE {
+        "words, which outweigh a vague code"
+    } else {
+        "words that yield to any code that says something"
+    };
+    format!("{against}: {} is {sort}", best.rule)
 }
 
 /// The places that name an address, in the order in which they are trusted (taxonomy rule 4).
