@@ -145,7 +145,8 @@ fn messages() {
 #[test]
 fn tellings() {
     let mut seeds = files("tests/fixtures", "eml");
-    seeds.push(b"\x01failure notice\0MAILER-DAEMON@example.org\0\0550 user unknown\0alice@example.org\0550 5.1.1 no\05.1.1".to_vec());
+    let facts = ["\x01failure notice", "MAILER-DAEMON@example.org", "", "550 user unknown", "alice@example.org", "550 5.1.1 no", "5.1.1"];
+    seeds.push(facts.join("\0").into_bytes());
     drive(&seeds, 600, targets::telling);
 }
 
