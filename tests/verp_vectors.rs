@@ -89,3 +89,15 @@ fn the_python_recipe_agrees_with_the_vectors() {
 fn the_php_recipe_agrees_with_the_vectors() {
     recipe("php", &["-r", "exit(function_exists('mb_strtolower') ? 0 : 1);"], "recipe.php");
 }
+
+#[test]
+fn the_readme_quotes_the_recipes_and_the_vectors() {
+    let readme = include_str!("../README.md");
+    for (recipe, end) in [(include_str!("verp/recipe.py"), "\n# Reads the test"), (include_str!("verp/recipe.php"), "\n// Reads the test")]
+    {
+        let quoted = recipe.split(end).next().unwrap().trim_start_matches("<?php\n").trim_end();
+        assert!(readme.contains(quoted), "the README's recipe has to follow:\n{quoted}");
+    }
+    let quoted = vectors().into_iter().filter(|vector| readme.contains(&vector.rcpt)).count();
+    assert!(quoted >= 4, "the README shows {quoted} vectors");
+}

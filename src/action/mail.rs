@@ -5,15 +5,12 @@
 use std::sync::Arc;
 
 use super::{
-    Context, MailTask, clean,
+    Context, EnvelopeFrom, Mail, MailTask, clean,
     compose::{Attach, Draft, Letter, Unfit},
     render::{self, Kind},
     transport::{SendError, Transport},
 };
-use crate::{
-    config::{self, EnvelopeFrom},
-    outbox::{Job, Outcome},
-};
+use crate::outbox::{Job, Outcome};
 
 /// A signed return address of our own for the mail of this name (a job's id), in the first of `smtp.domains`.
 pub type OwnSender = Arc<dyn Fn(&str) -> String + Send + Sync>;
@@ -28,7 +25,7 @@ pub struct Postman {
 }
 
 impl Postman {
-    pub fn new(mail: &config::Mail, hostname: &str, own_sender: OwnSender) -> Postman {
+    pub fn new(mail: &Mail, hostname: &str, own_sender: OwnSender) -> Postman {
         Postman {
             from: mail.from.clone(),
             envelope_from: mail.envelope_from.clone(),

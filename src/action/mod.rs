@@ -8,6 +8,7 @@ pub mod compose;
 mod context;
 mod mail;
 mod post;
+mod relay;
 pub mod render;
 mod row;
 mod task;
@@ -20,11 +21,11 @@ use std::{sync::Arc, time::Duration};
 pub use context::{Context, NAMES, rfc3339, sample_facts};
 pub use mail::{OwnSender, Postman};
 pub use post::{Now, Poster, system_now};
+pub use relay::{EnvelopeFrom, Mail, Relay, Security};
 pub use row::{EventRow, event_row};
 pub use task::*;
 
 use crate::{
-    config,
     ledger::MailEvent,
     outbox::{Dispatch, Job, Outcome},
 };
@@ -44,7 +45,7 @@ pub struct Dispatcher {
 
 impl Dispatcher {
     /// `mail` is `[mail]`; without it mails wait until there is one.
-    pub fn new(mail: Option<&config::Mail>, hostname: &str, own_sender: OwnSender, raw: RawLoader) -> Result<Dispatcher, String> {
+    pub fn new(mail: Option<&Mail>, hostname: &str, own_sender: OwnSender, raw: RawLoader) -> Result<Dispatcher, String> {
         let postman = mail.map(|mail| Postman::new(mail, hostname, own_sender));
         Ok(Dispatcher { postman, poster: Poster::new(post::DEADLINE, system_now())?, raw })
     }

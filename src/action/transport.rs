@@ -23,8 +23,8 @@ use lettre::{
 };
 use tokio::time::timeout;
 
+use super::{self as action, Relay, Security};
 use super::{clean, compose::Letter};
-use crate::config::{self, Relay, Security};
 
 /// The whole dialogue with the relay.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -56,7 +56,7 @@ pub struct Transport {
 
 impl Transport {
     /// `hostname` is the name given in EHLO.
-    pub fn new(mail: &config::Mail, hostname: &str) -> Transport {
+    pub fn new(mail: &action::Mail, hostname: &str) -> Transport {
         Transport {
             relay: mail.relay.clone(),
             login: mail.username.clone().zip(mail.password_file.clone()),

@@ -156,7 +156,7 @@ impl Trouble {
             Trouble::Store { why } => format!(
                 "The store failed, and the daemon stops, so that nothing is confirmed that isn't durable. Senders try again for days.\n\n  {}\n\n\
                  systemd starts it again. If this comes again, look at the disk (journalctl -u bounced, dmesg) and have the last backup \
-                 at hand: bounced restore\n",
+                 at hand\n",
                 clean::cut(why, 1000)
             ),
             Trouble::Certificate { expires, .. } => format!(

@@ -57,14 +57,20 @@ fn judge<'a>(
     let diagnostic = fields.and_then(|fields| fields.diagnostic.as_deref()).filter(|text| !text.trim().is_empty());
     let mut known: Vec<String> = recipient.address.iter().chain(&recipient.aliases).cloned().collect();
     known.extend(report.header.to.iter().chain(&report.header.from).filter_map(|one| crate::address::normal(one)));
+    let senders: Vec<String> = recipient::own(report).into_iter().filter(|one| !names.contains(&one.as_str())).collect();
+    let text = diagnostic.or(section.filter(|text| !text.trim().is_empty()));
+    let remote_mta = fields
+        .and_then(|fields| fields.remote_mta.as_deref())
+        .map(|host| tidy(host, MAX_HOST))
+        .or_else(|| said_by(text?))
+        .or_else(|| said_by(section?));
     let human = (alone || diagnostic.is_none() && section.is_none()).then_some(prose.human.as_str());
-    let sources = Sources { diagnostic, status: fields.and_then(|fields| fields.status.as_deref()), section, human, known: &known };
+    let status = fields.and_then(|fields| fields.status.as_deref());
+    let sources = Sources { diagnostic, host: remote_mta.as_deref(), status, section, human, known: &known, senders: &senders };
     let weighed = weigh::weigh(&sources);
     let action = action(recipient, nature, &weighed);
     let has_address = recipient.address.is_some() || envelope.verp_address.is_some();
     let (clue, decided) = decide(recipient, nature, &weighed, action, has_address);
-    let text = diagnostic.or(section.filter(|text| !text.trim().is_empty()));
-    let said_by = || text.and_then(|text| HOST.as_ref()?.captures(text)?.get(1).map(|host| host.as_str().to_lowercase()));
     let verdict = Verdict {
         address: recipient.address.clone(),
         reported_address: None,
@@ -73,7 +79,7 @@ fn judge<'a>(
         enhanced: weighed.enhanced,
         reply: weighed.reply,
         diagnostic: text.map(|text| tidy(text, MAX_DIAGNOSTIC)),
-        remote_mta: fields.and_then(|fields| fields.remote_mta.as_deref()).map(|host| tidy(host, MAX_HOST)).or_else(said_by),
+        remote_mta,
         reporting_mta: report.reporting_mta.as_deref().map(|host| tidy(host, MAX_HOST)),
         rule: clue.rule,
         evidence: clue.evidence,
@@ -82,6 +88,10 @@ fn judge<'a>(
     };
     let texts = [diagnostic, section, human];
     Judged { verdict, decided, clues: weighed.clues, texts }
+}
+
+fn said_by(text: &str) -> Option<String> {
+    HOST.as_ref()?.captures(text)?.get(1).map(|host| host.as_str().to_lowercase())
 }
 
 /// The field, else what the notice as a whole says; words that it is over outweigh a delay (taxonomy rules 1 and 7).

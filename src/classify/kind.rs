@@ -208,7 +208,8 @@ impl<'a> Signs<'a> {
         let mut signs = 0;
         signs += if self.has_fields() || self.report.form == Form::Dsn { 6 } else { 0 };
         signs += if header.failed_recipients.is_empty() { 0 } else { 4 };
-        signs += if self.daemon { 3 } else { 0 };
+        // Without a From nobody is known to be a daemon: that and the null sender alone are no bounce.
+        signs += if self.daemon { if header.from.is_empty() { 2 } else { 3 } } else { 0 };
         signs += i32::from(self.null_sender) + i32::from(self.report.original.is_some());
         signs += if self.smtp_reply && (self.report.header.in_reply_to.is_empty() || self.daemon) { 2 } else { 0 };
         let beside = self.null_sender || self.report.original.is_some();

@@ -119,10 +119,10 @@ fn local_part(report: &Report, prose: &Prose, original: &[String]) -> Option<Str
 }
 
 /// Ours: whom the notice is from and to, and who sent the original.
-fn own(report: &Report) -> Vec<String> {
+pub fn own(report: &Report) -> Vec<String> {
     let header = &report.header;
     let original = report.original.iter().flat_map(|original| original.return_path.iter().chain(&original.from));
-    header.from.iter().chain(&header.to).chain(&header.reply_to).chain(original).filter_map(|one| address::normal(one)).collect()
+    header.from.iter().chain(&header.to).chain(&header.reply_to).chain(original).filter_map(|one| address_in(one)).collect()
 }
 
 /// All addresses that a report names as its recipient, in the order in which they are trusted.

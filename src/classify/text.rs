@@ -46,6 +46,16 @@ impl<'a> Text<'a> {
         self.origin.get(from).and_then(|&at| self.original.get(at as usize..)).unwrap_or_default()
     }
 
+    /// At most `max` octets of the text as it stood, up to a place in the comparable form.
+    pub fn before(&self, to: usize, max: usize) -> &str {
+        let end = self.origin.get(to).map_or(self.original.len(), |&at| at as usize);
+        let mut start = end.saturating_sub(max);
+        while !self.original.is_char_boundary(start) {
+            start += 1;
+        }
+        self.original.get(start..end).unwrap_or_default()
+    }
+
     fn push(&mut self, c: char, at: usize) {
         let before = self.norm.len();
         self.norm.push(c);
@@ -181,7 +191,8 @@ pub fn is_enhanced(token: &str) -> bool {
     class && number(parts.next()) && number(parts.next()) && parts.next().is_none()
 }
 
-fn wide(c: char) -> bool {
+/// A character of a script that doesn't part its words.
+pub fn wide(c: char) -> bool {
     matches!(c, '\u{2e80}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{ff00}'..='\u{ffef}')
 }
 

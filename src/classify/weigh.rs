@@ -15,7 +15,14 @@ use super::{
 };
 
 /// A source that says this much makes the next one unnecessary.
-const ENOUGH: u8 = 40;
+const ENOUGH: u8 = 50;
+
+/// What words weigh with which a reply begins.
+const FIRST: u8 = 86;
+
+/// A reply that says of the sender what it would of a recipient.
+const SENDER_UNKNOWN: Clue =
+    Clue { status: Status::MailBlockGeneral, weight: FIRST, rule: String::new(), evidence: None, new_address: None };
 
 /// One reason to believe in a status.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +47,10 @@ pub struct Sources<'a> {
     pub human: Option<&'a str>,
     /// Addresses that can't be a new one.
     pub known: &'a [String],
+    /// The host that answered.
+    pub host: Option<&'a str>,
+    /// Addresses of the sender, in normal form.
+    pub senders: &'a [String],
 }
 
 /// The outcome.
@@ -61,7 +72,8 @@ pub fn weigh(sources: &Sources<'_>) -> Weighed {
     let mut replies = Vec::new();
     let quoted = sources.human.or(sources.section).filter(|_| sources.diagnostic.is_none()).and_then(said::reply);
     let texts = [(diagnostic, sources.diagnostic, false), (quoted.map(Text::new), quoted, false), (section, sources.section, true)];
-    for (index, (text, raw, strict)) in texts.into_iter().enumerate() {
+    let given = texts.into_iter().enumerate().filter(|(index, (text, ..))| *index == 0 || text.is_some());
+    for (index, (text, raw, strict)) in given {
         let codes = raw.map(|raw| reply::codes(raw, strict)).unwrap_or_default();
         if let Some(text) = text {
             weighed.over |= !tables::find(&text, Scope::Final).is_empty();
@@ -86,6 +98,7 @@ pub fn weigh(sources: &Sources<'_>) -> Weighed {
     }
     weighed.codes(sources, replies);
     weighed.before_recipient(stage);
+    weighed.after_content(stage, sources.host);
     weighed.clues.sort_by(|a, b| b.weight.cmp(&a.weight).then_with(|| length(b).cmp(&length(a))));
     weighed
 }
@@ -113,17 +126,38 @@ fn enough(clues: &[Clue]) -> bool {
 fn of_words(text: &Text<'_>, sources: &Sources<'_>, codes: &Reply) -> Vec<Clue> {
     let temporary =
         codes.codes.first().map_or_else(|| sources.status.is_some_and(|code| code.trim().starts_with('4')), |code| code.starts_with('4'));
+    let begins = codes_end(text.norm());
     let clue = |hit: tables::Hit| {
         let rule = hit.rule;
+        if rule.status == Status::HardBounce && of_sender(text, &hit, sources) {
+            return Clue { rule: "sender-unknown".to_owned(), evidence: Some(text.evidence(hit.range)), ..SENDER_UNKNOWN };
+        }
         let new_address = (rule.status == Status::AddressChange).then(|| new_address(text, &hit, sources)).flatten();
         let status = match rule.status {
             Status::AddressChange if new_address.is_none() => Status::HardBounce,
-            Status::HardBounce if temporary && rule.weight <= EXACT => Status::SoftBounceGeneral,
+            Status::HardBounce if temporary && (rule.weight <= EXACT || rule.name == "account-disabled") => Status::SoftBounceGeneral,
             status => status,
         };
-        Clue { status, weight: rule.weight, rule: rule.name.clone(), evidence: Some(text.evidence(hit.range)), new_address }
+        // A reply that begins with the recipient's fate has said it, whatever it threatens or advises after that.
+        let first = rule.status == Status::HardBounce && rule.weight > EXACT && hit.range.start <= begins;
+        let weight = if first { FIRST } else { rule.weight };
+        Clue { status, weight, rule: rule.name.clone(), evidence: Some(text.evidence(hit.range)), new_address }
     };
     tables::find(text, Scope::Cause).into_iter().map(clue).collect()
+}
+
+/// Where the codes at the start of a comparable text end.
+fn codes_end(norm: &str) -> usize {
+    let code = |word: &str| is_enhanced(word) || word.len() == 3 && word.bytes().all(|b| b.is_ascii_digit());
+    norm.split_inclusive(' ').take_while(|word| code(word.trim_matches([' ', '#', ':', '-']))).map(str::len).sum()
+}
+
+/// Whether the words speak of the sender: its address stands right before or right after them.
+fn of_sender(text: &Text<'_>, hit: &tables::Hit, sources: &Sources<'_>) -> bool {
+    let beside = |c: char| !c.is_alphanumeric();
+    let before = text.before(hit.range.start, 120).trim_end_matches(beside).to_lowercase();
+    let after = super::text::cut(text.tail(hit.range.end), 120).trim_start_matches(beside).to_lowercase();
+    sources.senders.iter().any(|sender| before.ends_with(sender.as_str()) || after.starts_with(sender.as_str()))
 }
 
 /// The first strange address at or after the words that announce it.
@@ -204,6 +238,18 @@ impl Weighed {
             evidence,
             new_address: None,
         });
+    }
+
+    /// Japanese carriers take each recipient at RCPT, and say "unknown user" after the content where the person's own filter refuses it.
+    fn after_content(&mut self, stage: Option<Stage>, host: Option<&str>) {
+        let filters = host.is_some_and(|host| host.to_ascii_lowercase().trim_end_matches('.').ends_with("docomo.ne.jp"));
+        if stage != Some(Stage::Content) || !filters {
+            return;
+        }
+        for clue in self.clues.iter_mut().filter(|clue| clue.status == Status::HardBounce) {
+            clue.status = Status::MailBlockGeneral;
+            clue.rule = "carrier-filter".to_owned();
+        }
     }
 
     /// The class of the reply, when nothing else tells.

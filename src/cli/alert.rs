@@ -5,7 +5,8 @@ use std::{path::Path, process::ExitCode};
 use clap::{Args, Subcommand};
 
 use super::{
-    ask::{self, Failed},
+    ask,
+    ended::{Failed, finish},
     output::Output,
 };
 use crate::control::Request;
@@ -26,7 +27,7 @@ enum AlertCommand {
 
 pub fn run(config: &Path, args: &AlertArgs) -> ExitCode {
     let AlertCommand::Test = args.command;
-    ask::finish(test(config))
+    finish(test(config))
 }
 
 fn test(config: &Path) -> Result<(), Failed> {

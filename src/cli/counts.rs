@@ -5,7 +5,8 @@ use std::{path::Path, process::ExitCode};
 use clap::Args;
 
 use super::{
-    ask::{self, Failed},
+    ask,
+    ended::{Failed, finish},
     output::{Output, cell},
 };
 use crate::control::{By, Request};
@@ -23,7 +24,7 @@ pub struct CountsArgs {
 }
 
 pub fn run(config: &Path, args: &CountsArgs) -> ExitCode {
-    ask::finish(counts(config, args))
+    finish(counts(config, args))
 }
 
 fn counts(config: &Path, args: &CountsArgs) -> Result<(), Failed> {

@@ -6,7 +6,8 @@ use clap::Args;
 use jiff::{SignedDuration, Span, Timestamp, Zoned};
 
 use super::{
-    ask::{self, Failed},
+    ask,
+    ended::{Failed, finish},
     output::{Output, cell},
 };
 use crate::{
@@ -36,7 +37,7 @@ pub struct EventsArgs {
 }
 
 pub fn run(config: &Path, args: &EventsArgs) -> ExitCode {
-    ask::finish(events(config, args))
+    finish(events(config, args))
 }
 
 fn events(config: &Path, args: &EventsArgs) -> Result<(), Failed> {

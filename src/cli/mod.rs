@@ -9,6 +9,7 @@ mod classify;
 mod counts;
 mod demo;
 mod dns;
+mod ended;
 mod events;
 mod explain;
 mod mails;

@@ -5,7 +5,8 @@ use std::{path::Path, process::ExitCode};
 use clap::{Args, Subcommand};
 
 use super::{
-    ask::{self, Failed},
+    ask,
+    ended::{Failed, finish},
     output::{Output, cell},
 };
 use crate::control::{OutboxRequest, Request};
@@ -36,7 +37,7 @@ enum OutboxCommand {
 }
 
 pub fn run(config: &Path, args: &OutboxArgs) -> ExitCode {
-    ask::finish(outbox(config, args))
+    finish(outbox(config, args))
 }
 
 fn outbox(config: &Path, args: &OutboxArgs) -> Result<(), Failed> {

@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn cells() {
-        assert_eq!(cell(&serde_json::json!({"hard-bounce": 3, "auto-reply": 1})), "auto-reply 1, hard-bounce 3");
+        assert_eq!(cell(&serde_json::json!({"hard-bounce": 3, "auto-reply": 1})), "hard-bounce 3, auto-reply 1");
         assert_eq!(cell(&serde_json::json!(["a", null])), "a, ");
     }
 }

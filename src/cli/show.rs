@@ -6,7 +6,8 @@ use clap::Args;
 use serde_json::Value;
 
 use super::{
-    ask::{self, Failed},
+    ask,
+    ended::{Failed, finish},
     output::{Output, cell, printable},
 };
 use crate::control::Request;
@@ -22,7 +23,7 @@ pub struct ShowArgs {
 }
 
 pub fn run(config: &Path, args: &ShowArgs) -> ExitCode {
-    ask::finish(show(config, args))
+    finish(show(config, args))
 }
 
 fn show(config: &Path, args: &ShowArgs) -> Result<(), Failed> {

@@ -28,6 +28,7 @@ use jiff::{civil::Time, tz::TimeZone};
 
 use crate::{action::MailTemplate, classify::OperatorRules, ledger::Rules};
 
+pub use crate::action::{EnvelopeFrom, Mail, Relay, Security};
 pub use errors::{Errors, Problem};
 pub use load::operator_rules;
 pub use own_key::own_key;
@@ -87,43 +88,6 @@ pub struct Verp {
     pub codec: Arc<crate::verp::Codec>,
     pub require_signature: bool,
     pub unsigned_may_fire: Vec<crate::taxonomy::Status>,
-}
-
-#[derive(Debug, Clone)]
-pub struct Mail {
-    pub relay: Relay,
-    /// As written: `Bounce daemon <bounced@example.com>`.
-    pub from: String,
-    pub envelope_from: EnvelopeFrom,
-    pub username: Option<String>,
-    pub password_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Relay {
-    Smtp {
-        host: String,
-        port: u16,
-        security: Security,
-    },
-    /// One .eml a mail.
-    File(PathBuf),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Security {
-    None,
-    StartTls,
-    Tls,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EnvelopeFrom {
-    /// A signed address of our own in the first of `smtp.domains`.
-    Own,
-    /// `<>`.
-    Null,
-    Address(String),
 }
 
 #[derive(Debug, Clone)]

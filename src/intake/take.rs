@@ -123,7 +123,7 @@ impl Intake {
                 sent.push(now);
             } else {
                 input.forward = None;
-                warn!(rcpt = ?input.origin.rcpt, "more mail to postmaster than is passed on in an hour; its raw mail is kept");
+                warn!(rcpt = input.origin.rcpt, "more mail to postmaster than is passed on in an hour; its raw mail is kept");
             }
         }
     }
@@ -137,7 +137,7 @@ fn tell(arrival: &Arrival, policy: &Policy, today: i32) -> Result<Vec<MailInput>
     Ok(resolve::inputs(&report, arrival, policy, today))
 }
 
-/// One line a bounce. Strangers' text is quoted and escaped by `?`.
+/// One line a bounce. Texts are quoted and escaped by the log's format.
 fn log(input: &MailInput, recorded: &Recorded) {
     let verdict = &input.verdict;
     let standing = match input.standing {
@@ -151,16 +151,16 @@ fn log(input: &MailInput, recorded: &Recorded) {
     info!(
         event = recorded.event,
         status = verdict.status.id(),
-        address = ?verdict.address.as_deref().unwrap_or_default(),
-        campaign = ?input.campaign.as_deref().unwrap_or_default(),
+        address = verdict.address.as_deref().unwrap_or_default(),
+        campaign = input.campaign.as_deref().unwrap_or_default(),
         standing = counted,
-        enhanced = ?verdict.enhanced.as_deref().unwrap_or_default(),
+        enhanced = verdict.enhanced.as_deref().unwrap_or_default(),
         rule = %verdict.rule,
-        fired = ?recorded.fired,
+        fired = recorded.fired.join(", "),
         client = input.origin.client.as_deref().unwrap_or_default(),
         "recorded"
     );
     if input.standing == Standing::Own && !recorded.duplicate && verdict.status != Status::Delivered {
-        warn!(event = recorded.event, rcpt = ?input.origin.rcpt, status = verdict.status.id(), "a mail of our own came back");
+        warn!(event = recorded.event, rcpt = input.origin.rcpt, status = verdict.status.id(), "a mail of our own came back");
     }
 }

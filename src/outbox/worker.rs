@@ -185,22 +185,22 @@ impl<J: Jobs, D: Dispatch> Shared<J, D> {
         let kind = job.task.kind();
         metrics::counter!("bounced_job_attempts_total", "kind" => kind).increment(1);
         if let Err(error) = self.jobs.finish(job.id, ended.clone()).await {
-            tracing::error!(job = %job.id, kind, error = ?error.to_string(), "how a job ended could not be put down; it will run again");
+            tracing::error!(job = %job.id, kind, error = error.to_string(), "how a job ended could not be put down; it will run again");
             return None;
         }
         let target = told_target(&job);
         match ended {
             Ended::Done { .. } => {
                 metrics::counter!("bounced_jobs_total", "kind" => kind, "outcome" => "done").increment(1);
-                tracing::info!(job = %job.id, kind, ?target, attempts = job.attempts, "job done");
+                tracing::info!(job = %job.id, kind, target, attempts = job.attempts, "job done");
             }
             Ended::Waiting { next, error } => {
-                tracing::warn!(job = %job.id, kind, ?target, attempts = job.attempts, %next, ?error, "job failed, will be tried again");
+                tracing::warn!(job = %job.id, kind, target, attempts = job.attempts, %next, error, "job failed, will be tried again");
                 return Some(next);
             }
             Ended::Dead { at, error } => {
                 metrics::counter!("bounced_jobs_total", "kind" => kind, "outcome" => "dead").increment(1);
-                tracing::error!(job = %job.id, kind, ?target, attempts = job.attempts, ?error, "job is dead");
+                tracing::error!(job = %job.id, kind, target, attempts = job.attempts, error, "job is dead");
                 let dead = Job { state: State::Dead, next: at, last_error: Some(error), ..Arc::unwrap_or_clone(job) };
                 (self.hooks.on_dead)(&dead);
             }
@@ -247,6 +247,6 @@ fn until(now: Timestamp, next: Timestamp) -> Duration {
 }
 
 fn complain(what: &str, error: &impl std::fmt::Display) -> Instant {
-    tracing::error!(error = ?error.to_string(), "{what}; asking again in {} s", ASK_AGAIN.as_secs());
+    tracing::error!(error = error.to_string(), "{what}; asking again in {} s", ASK_AGAIN.as_secs());
     Instant::now() + ASK_AGAIN
 }

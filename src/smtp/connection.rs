@@ -116,7 +116,7 @@ impl<'a, H: Handler> Dialogue<'a, H> {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
                 counter!(telemetry::TLS, "version" => "failed").increment(1);
-                tracing::debug!(client = %self.client, error = ?error.to_string(), "TLS handshake failed");
+                tracing::debug!(client = %self.client, error = error.to_string(), "TLS handshake failed");
                 return Ok(());
             }
             Err(_) => {

@@ -35,7 +35,7 @@ pub(super) fn note(client: IpAddr, note: Note) {
     match note {
         Note::Recipient { rcpt, reason } => {
             counter!(REFUSED, "reason" => reason).increment(1);
-            tracing::debug!(%client, ?rcpt, reason, "recipient refused");
+            tracing::debug!(%client, rcpt, reason, "recipient refused");
         }
         Note::Refused { reason } => {
             counter!(REFUSED, "reason" => reason).increment(1);

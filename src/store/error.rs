@@ -11,17 +11,17 @@ pub enum OpenError {
     Io { path: PathBuf, source: io::Error },
     #[error("the store has schema {found}, this bounced knows up to {known}; run the newer bounced that wrote it")]
     Newer { found: u8, known: u8 },
-    #[error("the store is damaged ({0}); put a backup back with `bounced restore`")]
+    #[error("the store is damaged ({0}); put back a backup of the whole folder")]
     Damaged(String),
     #[error(
-        "the store is empty, but {marker} says that event {sequence} was recorded; put the files back, or a backup with `bounced restore`"
+        "the store is empty, but {marker} says that event {sequence} was recorded; put the files back, or a backup of the whole folder"
     )]
     Emptied { marker: PathBuf, sequence: u64 },
     #[error(
-        "the store ends at event {found}, but event {recorded} was recorded; it lost data: put the files back, or a backup with `bounced restore`"
+        "the store ends at event {found}, but event {recorded} was recorded; it lost data: put the files back, or a backup of the whole folder"
     )]
     Behind { found: u64, recorded: u64 },
-    #[error("{marker} belongs to another store; put the files together that belong together, or a backup with `bounced restore`")]
+    #[error("{marker} belongs to another store; put the files together that belong together, or a backup of the whole folder")]
     Foreign { marker: PathBuf },
 }
 

@@ -11,9 +11,15 @@
 //! (see [`segments`]).
 //!
 //! **Why events lie in segments**: in sled 0.34.7 an event of 230 octets with its dedupe key and its share of a person's row took 1,360
-//! octets (groups of 64, a million persons), and still 784 with only a position of 8 octets in sled: a leaf of sled holds some 16 rows and is
-//! written anew as a whole. So sled gets as few rows an event as can be: the dedupe key (12 octets) and the person; counts are merged over
-//! the batch, and a position is kept every 16 KiB of events only.
+//! octets (groups of 64, a million persons), and still 784 with only a position of 8 octets in sled: a leaf of sled holds some 16 rows, and
+//! every tenth change writes it anew as a whole. So sled gets as few rows an event as can be: the dedupe key (12 octets) and the person;
+//! counts are merged over the batch, and a position is kept every 16 KiB of events only. So laid out, 1,500,000 events of a million persons
+//! from 100 tasks at once took 883 octets each: 263 in segments (the event itself) and 620 in sled, for some 110 of keys and values.
+//! sled cleans half-empty parts of its log with its own flusher only; with that running, 300,000 events took 490 to 600 there: not worth a
+//! second thread that syncs when it likes, it stays off.
+//!
+//! **Opening** reads sled's log since the last opening: 0.7 s after 300,000 events, and 0.1 s when opened again at once; half a minute after
+//! 1,500,000 on a busy machine. A service manager must allow for that.
 
 mod error;
 mod expire;

@@ -9,7 +9,7 @@ use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor, address::Envelo
 use serde_json::Value;
 
 use super::{
-    ask::{self, Failed},
+    ended::{Failed, finish},
     output::{Output, cell},
     run::{Daemon, LogFormat, start_log},
 };
@@ -39,7 +39,7 @@ pub struct DemoArgs {
 
 pub fn run(args: &DemoArgs) -> ExitCode {
     start_log(LogFormat::Text, "warn");
-    ask::finish(demo(args))
+    finish(demo(args))
 }
 
 fn demo(args: &DemoArgs) -> Result<(), Failed> {

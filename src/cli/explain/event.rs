@@ -8,7 +8,7 @@ use super::{Explanation, explanation, rules};
 use crate::{
     address,
     classify::Envelope,
-    cli::ask::{self, Failed},
+    cli::{ask, ended::Failed},
     control::Request,
 };
 

@@ -21,8 +21,8 @@ use serde_json::Value;
 
 use self::{print::Printer, steps::Explanation};
 use super::{
-    ask::{self, Failed},
     classify::verp_address,
+    ended::{Failed, finish},
     mails,
 };
 use crate::{
@@ -50,7 +50,7 @@ pub struct ExplainArgs {
 
 /// `config` is where the configuration lies, `given` whether the caller said so.
 pub fn run(config: &Path, given: bool, args: &ExplainArgs) -> ExitCode {
-    ask::finish(show(config, given, args))
+    finish(show(config, given, args))
 }
 
 fn show(config: &Path, given: bool, args: &ExplainArgs) -> Result<(), Failed> {

@@ -2,7 +2,6 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
-    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,16 +15,19 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::watch::Watch;
+use super::{
+    parts::{dispatcher, open, text},
+    service,
+    watch::Watch,
+};
 use crate::{
-    action::{Dispatcher, OwnSender, RawLoader},
+    action::Dispatcher,
     config::Config,
     control::{self, Source},
     intake::{Intake, Policy},
-    ledger::MailEvent,
     outbox::{self, Worker},
     smtp::{Server, Settings},
-    store::{Options, Store, StoreError},
+    store::{Store, StoreError},
 };
 
 /// What is in hand at a stop has so long to end; the daemon is gone within 10 s.
@@ -44,7 +46,7 @@ pub struct Daemon {
     outbox: JoinHandle<()>,
     outbox_stop: oneshot::Sender<()>,
     pub(super) metrics: Option<(PrometheusHandle, SocketAddr, JoinHandle<()>)>,
-    recorder: Option<PrometheusHandle>,
+    pub(super) recorder: Option<PrometheusHandle>,
 }
 
 impl Daemon {
@@ -57,7 +59,9 @@ impl Daemon {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let config = config.with_person_key().map_err(text)?;
         let settings = Settings::read(&config).map_err(text)?;
-        let store = Arc::new(open(&config)?);
+        let opening = config.clone();
+        let store = service::while_starting(tokio::task::spawn_blocking(move || open(&opening))).await.map_err(text)??;
+        let store = Arc::new(store);
         let dispatcher = Arc::new(ArcSwap::from_pointee(dispatcher(&config, &store)?));
         let shared = Arc::new(ArcSwap::from_pointee(config));
         let config = shared.load_full();
@@ -77,7 +81,7 @@ impl Daemon {
         let prepared = server.prepare(settings, &config.smtp.listen).map_err(text)?;
         let (outbox, outbox_stop) = spawn_outbox(&store, &dispatcher, &watch);
         server.apply(prepared);
-        info!(domains = ?config.smtp.domains, data_dir = ?config.data_dir, "bounced {} takes mail", env!("CARGO_PKG_VERSION"));
+        info!(domains = config.smtp.domains.join(", "), data_dir = %config.data_dir.display(), "bounced {} takes mail", env!("CARGO_PKG_VERSION"));
         let failure = store.failure();
         Ok(Daemon { config: shared, store, intake, server, dispatcher, watch, failure, outbox, outbox_stop, metrics, recorder })
     }
@@ -101,14 +105,6 @@ impl Daemon {
         move || Instant::now().saturating_duration_since(store.last_beat())
     }
 
-    /// Takes a new file over as a whole or not at all.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it, a line each.
-    pub async fn reload(&mut self, path: &Path) -> Result<(), String> {
-        super::reload::reload(self, path).await
-    }
-
     /// The operator hears by mail that the store failed, before the daemon ends of it.
     pub async fn store_failed(&self, why: &str) {
         self.watch.store_failed(why).await;
@@ -117,22 +113,6 @@ impl Daemon {
     /// The operator hears of a refused reload by mail.
     pub fn reload_refused(&self, why: &str) {
         self.watch.reload_refused(why);
-    }
-
-    /// The metrics endpoint of a new configuration; the old one goes on until it is bound.
-    pub(super) async fn move_metrics(&mut self, listen: Option<SocketAddr>) -> Result<(), String> {
-        let Some(recorder) = self.recorder.clone() else { return Ok(()) };
-        if self.metrics.as_ref().map(|(_, held, _)| *held) == listen {
-            return Ok(());
-        }
-        let next = match listen {
-            Some(listen) => Some((recorder.clone(), listen, self.watch.monitor(listen, recorder).await?)),
-            None => None,
-        };
-        if let Some((_, _, old)) = std::mem::replace(&mut self.metrics, next) {
-            old.abort();
-        }
-        Ok(())
     }
 
     /// Finishes the mails that are coming in and what the outbox has in hand, then closes the store.
@@ -154,39 +134,6 @@ impl Daemon {
         let _ = std::fs::remove_file(&self.config.load().control_socket);
         tokio::task::spawn_blocking(move || store.close()).await.map_err(text)?.map_err(text)
     }
-}
-
-pub(super) fn text(error: impl ToString) -> String {
-    error.to_string()
-}
-
-fn open(config: &Config) -> Result<Store, String> {
-    let mut options = Options::new(Arc::new(Timestamp::now));
-    (options.keep_events, options.keep_raw) = (config.keep.events, config.keep.raw);
-    let codec = config.verp.codec.clone();
-    options.own_key = Some(Arc::new(move |address| codec.key_of_address(address)));
-    let store = Store::open(&config.data_dir, options).map_err(text)?;
-    store.set_rules(config.rules.clone());
-    Ok(store)
-}
-
-/// The envelope sender of our own mail, by the id of the job or alert.
-pub(super) fn own_sender(config: &Config) -> OwnSender {
-    let codec = config.verp.codec.clone();
-    Arc::new(move |job: &str| {
-        let today = Timestamp::now().as_second().div_euclid(86_400);
-        codec.encode_own(job, i32::try_from(today).unwrap_or(i32::MAX))
-    })
-}
-
-/// What carries jobs out under one configuration.
-pub(super) fn dispatcher(config: &Config, store: &Arc<Store>) -> Result<Dispatcher, String> {
-    let store = store.clone();
-    let raw: RawLoader = Arc::new(move |event: &MailEvent| match event.raw {
-        Some(at) => store.raw(at).map(|raw| raw.map(|raw| raw.to_vec())).map_err(text),
-        None => Ok(None),
-    });
-    Dispatcher::new(config.mail.as_ref(), &config.hostname, own_sender(config), raw)
 }
 
 fn source(config: &Config, store: &Arc<Store>, watch: &Watch) -> Source {

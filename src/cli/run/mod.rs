@@ -3,6 +3,7 @@
 
 mod daemon;
 mod logging;
+mod parts;
 mod reload;
 mod service;
 mod watch;
@@ -18,7 +19,7 @@ pub use daemon::Daemon;
 pub use logging::{LogFormat, start as start_log};
 pub use watch::alerts_of;
 
-use super::ask::{self, Failed};
+use super::ended::{Failed, finish};
 use crate::{config::Config, monitor};
 
 /// The daemon
@@ -35,7 +36,7 @@ pub struct RunArgs {
 
 pub fn run(path: &Path, args: &RunArgs) -> ExitCode {
     logging::start(args.log_format, "info");
-    ask::finish(supervise(path))
+    finish(supervise(path))
 }
 
 fn supervise(path: &Path) -> Result<(), Failed> {

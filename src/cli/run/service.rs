@@ -21,6 +21,20 @@ pub fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
+/// After millions of events without a restart the store's log takes minutes to read: systemd is asked for time for as long as `work` goes on.
+pub async fn while_starting<T>(work: impl Future<Output = T>) -> T {
+    const MORE: Duration = Duration::from_secs(60);
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            () = tokio::time::sleep(MORE / 4) => {
+                tell(&[NotifyState::ExtendTimeoutUsec(u32::try_from(MORE.as_micros()).unwrap_or(u32::MAX))]);
+            }
+        }
+    }
+}
+
 fn tell(state: &[NotifyState<'_>]) {
     if let Err(error) = notify(false, state) {
         warn!(%error, "systemd could not be notified");

@@ -16,7 +16,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::JoinHandle;
 
 use self::figures::Figures;
-use super::daemon::own_sender;
+use super::parts::own_sender;
 use crate::{
     action::system_now,
     alert::{Alerts, DeadJob, Pace, Setup, Trouble},

@@ -1,0 +1,45 @@
+//! The parts that a configuration makes: the store, what carries jobs out, whose name our own mail bears.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::{
+    action::{Dispatcher, OwnSender, RawLoader},
+    config::Config,
+    ledger::MailEvent,
+    store::{Options, Store},
+};
+
+pub(super) fn text(error: impl ToString) -> String {
+    error.to_string()
+}
+
+pub(super) fn open(config: &Config) -> Result<Store, String> {
+    let mut options = Options::new(Arc::new(Timestamp::now));
+    (options.keep_events, options.keep_raw) = (config.keep.events, config.keep.raw);
+    let codec = config.verp.codec.clone();
+    options.own_key = Some(Arc::new(move |address| codec.key_of_address(address)));
+    let store = Store::open(&config.data_dir, options).map_err(text)?;
+    store.set_rules(config.rules.clone());
+    Ok(store)
+}
+
+/// The envelope sender of our own mail, by the id of the job or alert.
+pub(super) fn own_sender(config: &Config) -> OwnSender {
+    let codec = config.verp.codec.clone();
+    Arc::new(move |job: &str| {
+        let today = Timestamp::now().as_second().div_euclid(86_400);
+        codec.encode_own(job, i32::try_from(today).unwrap_or(i32::MAX))
+    })
+}
+
+/// What carries jobs out under one configuration.
+pub(super) fn dispatcher(config: &Config, store: &Arc<Store>) -> Result<Dispatcher, String> {
+    let store = store.clone();
+    let raw: RawLoader = Arc::new(move |event: &MailEvent| match event.raw {
+        Some(at) => store.raw(at).map(|raw| raw.map(|raw| raw.to_vec())).map_err(text),
+        None => Ok(None),
+    });
+    Dispatcher::new(config.mail.as_ref(), &config.hostname, own_sender(config), raw)
+}
