@@ -147,7 +147,7 @@ fn tellings() {
     let mut seeds = files("tests/fixtures", "eml");
     let facts = ["\x01failure notice", "MAILER-DAEMON@example.org", "", "550 user unknown", "alice@example.org", "550 5.1.1 no", "5.1.1"];
     seeds.push(facts.join("\0").into_bytes());
-    drive(&seeds, 600, targets::telling);
+    drive(&seeds, 300, targets::telling);
 }
 
 #[test]

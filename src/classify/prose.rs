@@ -251,8 +251,9 @@ fn replies(tail: &str) -> bool {
 fn alone(line: &str, before: &str) -> Option<String> {
     let word = line.trim().trim_matches(['<', '>', '"', '\'', ':', ',']);
     let announced = before.trim_end().ends_with(':') && before.trim().len() > 12;
-    let fits =
-        (2..=64).contains(&word.len()) && !word.contains(['@', '/', '\\', ':', '=', '*', '-']) && word.chars().all(|c| super::text::is_local(c) && !super::text::wide(c));
+    let fits = (2..=64).contains(&word.len())
+        && !word.contains(['@', '/', '\\', ':', '=', '*', '-'])
+        && word.chars().all(|c| super::text::is_local(c) && !super::text::wide(c));
     (announced && fits && word.contains(char::is_alphabetic)).then(|| word.to_lowercase())
 }
 

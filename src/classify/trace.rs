@@ -22,8 +22,6 @@ pub struct Trace {
     /// The rule that told what sort of mail it is, and the words it matched.
     pub rule: String,
     pub evidence: Option<String>,
-    /// The words that were looked at.
-    pub prose: String,
     /// One for each recipient that the mail speaks of, before a VERP address makes one verdict of them.
     pub recipients: Vec<RecipientTrace>,
     pub telling: Telling,
@@ -42,9 +40,8 @@ pub struct RecipientTrace {
     pub codes: Vec<String>,
     /// All that spoke for a status, best first; where weight decided, the first one won.
     pub candidates: Vec<Candidate>,
-    /// The diagnostic, the recipient's own paragraph.
-    pub diagnostic: Option<String>,
-    pub section: Option<String>,
+    /// Whether a field gave the diagnostic; else it is the recipient's paragraph.
+    pub by_field: bool,
 }
 
 /// Words or a code that spoke for a status.
@@ -81,8 +78,7 @@ pub(super) fn of(judged: &Judged<'_>, report: &Report, prose: &Prose) -> Recipie
         }),
         codes,
         candidates: candidates(judged),
-        diagnostic: diagnostic.map(str::to_owned),
-        section: section.map(str::to_owned),
+        by_field: diagnostic.is_some(),
     }
 }
 
