@@ -110,7 +110,8 @@ fn named<'a>(address: String) -> Recipient<'a> {
 
 /// A local part whose domain was left out: the original's recipient has it, or else the host that answers for it.
 fn local_part(report: &Report, prose: &Prose, original: &[String]) -> Option<String> {
-    let local = prose.local_parts.first()?;
+    let is_domain = |word: &str| prose.mentioned.iter().any(|one| address::domain(one) == Some(word));
+    let local = prose.local_parts.iter().find(|word| !is_domain(word))?;
     let known = original.iter().chain(&prose.mentioned).find(|to| to.split('@').next() == Some(local.as_str()));
     known.cloned().or_else(|| {
         let host = report.header.from.iter().find_map(|from| address::normal(from)).filter(|from| system_address(from))?;

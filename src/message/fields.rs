@@ -227,7 +227,8 @@ pub fn unstructured(value: &str) -> Option<String> {
 pub fn addresses(value: &str) -> Vec<String> {
     let line = line_of(value, if value.contains("=?") { MAX_DECODED * 2 } else { MAX_FIELD });
     let HeaderValue::Address(list) = MessageStream::new(line.as_bytes()).parse_address() else { return Vec::new() };
-    let address = |addr: &mail_parser::Addr<'_>| addr.address.as_deref().and_then(bare_address);
+    let unbracketed = |text: &str| if text.contains("@[") { bare_address(text) } else { bare_address(text.trim_matches(['[', ']'])) };
+    let address = |addr: &mail_parser::Addr<'_>| addr.address.as_deref().and_then(unbracketed);
     let mut found: Vec<String> = Vec::new();
     let all: Box<dyn Iterator<Item = &mail_parser::Addr<'_>>> = match &list {
         Address::List(list) => Box::new(list.iter()),
