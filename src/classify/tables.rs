@@ -64,6 +64,9 @@ pub struct Rule {
     /// Not where the words stand in a web address: those lead to help pages of every name.
     #[serde(default)]
     pub outside_urls: bool,
+    /// Only in what a server said, never in a notice's own sentences.
+    #[serde(default)]
+    pub in_replies: bool,
     #[serde(default)]
     pub note: Option<String>,
 }

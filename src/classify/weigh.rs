@@ -77,7 +77,7 @@ pub fn weigh(sources: &Sources<'_>) -> Weighed {
         let codes = raw.map(|raw| reply::codes(raw, strict)).unwrap_or_default();
         if let Some(text) = text {
             weighed.over |= !tables::find(&text, Scope::Final).is_empty();
-            weighed.clues.extend(of_words(&text, sources, &codes));
+            weighed.clues.extend(of_words(&text, sources, &codes).into_iter().filter(|(_, said)| index < 2 || !said).map(|(clue, _)| clue));
         }
         weighed.clues.extend(of_codes(&codes));
         if index == 0 {
@@ -92,7 +92,8 @@ pub fn weigh(sources: &Sources<'_>) -> Weighed {
         && let Some(human) = sources.human
     {
         let codes = reply::codes(human, true);
-        weighed.clues.extend(of_words(&Text::new(human), sources, &codes));
+        let own = of_words(&Text::new(human), sources, &codes).into_iter().filter(|(_, said)| !said);
+        weighed.clues.extend(own.map(|(clue, _)| clue));
         weighed.clues.extend(of_codes(&codes));
         replies.push(codes);
     }
@@ -122,8 +123,9 @@ fn enough(clues: &[Clue]) -> bool {
     clues.iter().any(|clue| clue.weight >= ENOUGH)
 }
 
-/// What the words say. A 4yz reply is no proof that somebody doesn't exist, unless its words are plain.
-fn of_words(text: &Text<'_>, sources: &Sources<'_>, codes: &Reply) -> Vec<Clue> {
+/// What the words say. A 4yz reply is no proof that somebody doesn't exist, unless its words are plain. With each, whether it
+/// counts only in what a server said.
+fn of_words(text: &Text<'_>, sources: &Sources<'_>, codes: &Reply) -> Vec<(Clue, bool)> {
     let temporary =
         codes.codes.first().map_or_else(|| sources.status.is_some_and(|code| code.trim().starts_with('4')), |code| code.starts_with('4'));
     let begins = codes_end(text.norm());
@@ -143,7 +145,7 @@ fn of_words(text: &Text<'_>, sources: &Sources<'_>, codes: &Reply) -> Vec<Clue> 
         let weight = if first { FIRST } else { rule.weight };
         Clue { status, weight, rule: rule.name.clone(), evidence: Some(text.evidence(hit.range)), new_address }
     };
-    tables::find(text, Scope::Cause).into_iter().map(clue).collect()
+    tables::find(text, Scope::Cause).into_iter().map(|hit| (hit.rule.in_replies, hit)).map(|(said, hit)| (clue(hit), said)).collect()
 }
 
 /// Where the codes at the start of a comparable text end.
@@ -268,5 +270,6 @@ pub fn moved_to(human: &str, known: &[String]) -> Option<Clue> {
     let known_normal: Vec<String> = known.iter().filter_map(|one| address::normal(one)).collect();
     of_words(&Text::new(human), &Sources { known: &known_normal, ..sources }, &Reply::default())
         .into_iter()
+        .map(|(clue, _)| clue)
         .find(|clue| clue.status == Status::AddressChange && clue.new_address.is_some())
 }
