@@ -63,7 +63,7 @@ pub fn explain(rules: &OperatorRules, report: &Report, envelope: &Envelope<'_>) 
     let recipients = judged.iter().map(|one| trace::of(one, report, &prose)).collect();
     let telling = telling(judged, envelope);
     let signs = kind::signs(report, envelope, &prose);
-    Trace { signs, rule: nature.rule, evidence: nature.evidence, prose: prose.human, recipients, telling }
+    Trace { signs, rule: nature.rule, evidence: nature.evidence, recipients, telling }
 }
 
 fn telling(judged: Vec<Judged<'_>>, envelope: &Envelope<'_>) -> Telling {

@@ -11,6 +11,7 @@ use super::{
     reply::{self, Stage},
     tables,
     text::Text,
+    weigh::Clue,
 };
 
 /// How one mail was told.
@@ -21,8 +22,6 @@ pub struct Trace {
     /// The rule that told what sort of mail it is, and the words it matched.
     pub rule: String,
     pub evidence: Option<String>,
-    /// The words that were looked at.
-    pub prose: String,
     /// One for each recipient that the mail speaks of, before a VERP address makes one verdict of them.
     pub recipients: Vec<RecipientTrace>,
     pub telling: Telling,
@@ -41,9 +40,8 @@ pub struct RecipientTrace {
     pub codes: Vec<String>,
     /// All that spoke for a status, best first; where weight decided, the first one won.
     pub candidates: Vec<Candidate>,
-    /// The diagnostic, the recipient's own paragraph.
-    pub diagnostic: Option<String>,
-    pub section: Option<String>,
+    /// Whether a field gave the diagnostic; else it is the recipient's paragraph.
+    pub by_field: bool,
 }
 
 /// Words or a code that spoke for a status.
@@ -80,14 +78,13 @@ pub(super) fn of(judged: &Judged<'_>, report: &Report, prose: &Prose) -> Recipie
         }),
         codes,
         candidates: candidates(judged),
-        diagnostic: diagnostic.map(str::to_owned),
-        section: section.map(str::to_owned),
+        by_field: diagnostic.is_some(),
     }
 }
 
 fn candidates(judged: &Judged<'_>) -> Vec<Candidate> {
     let best = judged.clues.first();
-    let each = |(place, clue): (usize, &super::weigh::Clue)| {
+    let each = |(place, clue): (usize, &Clue)| {
         let won = place == 0 && judged.decided == Decided::Weight;
         let lost = match judged.decided {
             _ if won => String::new(),
@@ -112,22 +109,27 @@ fn candidates(judged: &Judged<'_>) -> Vec<Candidate> {
     judged.clues.iter().enumerate().filter(|(_, clue)| seen.insert((&clue.rule, &clue.evidence))).map(each).collect()
 }
 
-fn why_lost(best: &super::weigh::Clue, clue: &super::weigh::Clue) -> String {
-    let sort = |weight: u8| match weight {
-        0..=tables::REPLY => "a bare reply code",
-        ..=tables::VAGUE => "a vague code",
-        ..=tables::EXACT => "words or a code of middling weight",
-        _ => "plain words, which outweigh any code",
-    };
+/// See the weights in phrases.toml.
+fn why_lost(best: &Clue, clue: &Clue) -> String {
     if best.weight == clue.weight {
         return format!("weighs {} as well; {} matched more", clue.weight, best.rule);
     }
     let against = format!("{} against {}", clue.weight, best.weight);
     if clue.status == best.status {
-        format!("{against}, and says the same")
-    } else {
-        format!("{against}: {} is {}", best.rule, sort(best.weight))
+        return format!("{against}, and says the same");
     }
+    let sort = if best.rule.starts_with("reply-") {
+        "a reply code"
+    } else if best.rule.starts_with("code-") {
+        if best.weight >= tables::EXACT { "an exact code, which outweighs vague words" } else { "a vague code" }
+    } else if best.weight > tables::EXACT {
+        "plain words, which outweigh any code"
+    } else if best.weight > tables::VAGUE {
+        "words, which outweigh a vague code"
+    } else {
+        "words that yield to any code that says something"
+    };
+    format!("{against}: {} is {sort}", best.rule)
 }
 
 /// The places that name an address, in the order in which they are trusted (taxonomy rule 4).

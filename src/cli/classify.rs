@@ -196,7 +196,8 @@ impl Writer {
     fn finish(&mut self) -> io::Result<()> {
         self.out.flush()?;
         self.bar.finish_and_clear();
-        if !self.json || io::stderr().is_terminal() {
+        // For one mail the row says it all; a program that reads it shall find nothing on standard error.
+        if !self.json || self.rows > 1 || io::stderr().is_terminal() {
             let _ = self.summary(&mut io::stderr().lock());
         }
         Ok(())

@@ -137,7 +137,7 @@ impl Step {
     fn new(one: &RecipientTrace, mail: &Mail<'_>) -> Step {
         let verdict = &one.verdict;
         let address = verdict.address.as_deref();
-        let first = if one.diagnostic.is_some() { First::Status(address) } else { First::Text(address) };
+        let first = if one.by_field { First::Status(address) } else { First::Text(address) };
         Step {
             address: verdict.address.clone(),
             named_in: one.named_in.clone(),
