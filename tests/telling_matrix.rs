@@ -4,6 +4,7 @@
 //! Each reply is put into every fifth wrapping, another fifth for each reply; `BOUNCED_MATRIX=all` tries all of them (32,000 mails, a minute
 //! without optimization). `BOUNCED_MISSES=1` prints each combination that is wrong, else only the first of each reply and the share of each wrapper.
 
+#![allow(clippy::unwrap_used)]
 #![expect(clippy::print_stdout, reason = "the list of misses is what this test is run for")]
 
 use std::{collections::BTreeMap, path::Path};
