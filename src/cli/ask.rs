@@ -8,14 +8,15 @@ use std::{
     sync::Arc,
 };
 
-use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{ended::Failed, run::alerts_of};
+use super::{
+    ended::Failed,
+    run::{alerts_of, open},
+};
 use crate::{
     config::Config,
     control::{self, AskError, Request, Source},
-    store::{Options, Store},
 };
 
 /// Hands each row of the answer to `row`.
@@ -36,11 +37,7 @@ fn alone(config: Config, request: &Request, row: &mut dyn FnMut(Value) -> io::Re
     owned(&config.data_dir)?;
     let config = config.with_person_key()?;
     let codec = config.verp.codec.clone();
-    let mut options = Options::new(Arc::new(Timestamp::now));
-    (options.keep_events, options.keep_raw) = (config.keep.events, config.keep.raw);
-    let key = codec.clone();
-    options.own_key = Some(Arc::new(move |address| key.key_of_address(address)));
-    let store = Arc::new(Store::open(&config.data_dir, options).map_err(|error| Failed::Because(error.to_string()))?);
+    let store = Arc::new(open(&config).map_err(Failed::Because)?);
     let source = Source {
         store: store.clone(),
         key: Arc::new(move |address| codec.key_of_address(address)),

@@ -14,7 +14,7 @@ use super::output::{Output, cell, printable};
 use crate::{
     address,
     config::Config,
-    verp::{Codec, Decoded, Form, Payload},
+    verp::{Codec, Decoded, Form, Payload, day_of},
 };
 
 /// The Return-Path for one recipient, and back
@@ -79,7 +79,7 @@ pub fn run(config: &Path, args: &VerpArgs) -> ExitCode {
 fn verp(file: &Path, args: &VerpArgs) -> Result<(), Failed> {
     let config = Config::load(file).map_err(|errors| Failed::Config(errors.to_string()))?;
     let codec = &*config.verp.codec;
-    let today = today();
+    let today = day_of(Timestamp::now());
     match &args.command {
         VerpCommand::Encode { address, campaign, id, json } => {
             let rcpt = codec.encode(address, campaign.as_deref(), id.as_deref(), today);
@@ -107,10 +107,6 @@ fn verp(file: &Path, args: &VerpArgs) -> Result<(), Failed> {
 }
 
 /// Days since 1970-01-01.
-fn today() -> i32 {
-    i32::try_from(Timestamp::now().as_second().div_euclid(86_400)).unwrap_or(i32::MAX)
-}
-
 fn decode(codec: &Codec, domains: &[String], rcpt: &str, today: i32) -> Result<Value, String> {
     let bare = rcpt.trim().trim_start_matches('<').trim_end_matches('>');
     let (local, domain) = bare.rsplit_once('@').ok_or_else(|| format!("'{}' has no @; give the whole address", printable(rcpt)))?;

@@ -19,14 +19,25 @@ const TRACE: [&str; 10] = [
     "arc-authentication-results",
 ];
 
-/// 128 bits of SHA-256. `person` tells apart the events that one mail at a plain address makes for several people.
-pub fn key(rcpt: &str, person: &str, raw: &[u8]) -> [u8; 16] {
+/// 128 bits of SHA-256. `person` tells apart the events that one mail at a plain address makes for several people; `content` is
+/// [`content`]'s, made once however many there are.
+pub fn key(rcpt: &str, person: &str, content: &[u8; 32]) -> [u8; 16] {
     let mut hash = Sha256::new();
     for part in [rcpt, person] {
         let folded = part.to_lowercase();
         hash.update((folded.len() as u64).to_be_bytes());
         hash.update(folded.as_bytes());
     }
+    hash.update(content);
+    let digest = hash.finalize();
+    let mut key = [0; 16];
+    key.iter_mut().zip(digest.iter()).for_each(|(to, from)| *to = *from);
+    key
+}
+
+/// SHA-256 of the mail less its trace fields.
+pub fn content(raw: &[u8]) -> [u8; 32] {
+    let mut hash = Sha256::new();
     let mut in_header = true;
     let mut skipping = false;
     let mut blank = 0u64;
@@ -56,10 +67,7 @@ pub fn key(rcpt: &str, person: &str, raw: &[u8]) -> [u8; 16] {
         hash.update(line);
         hash.update(b"\n");
     }
-    let digest = hash.finalize();
-    let mut key = [0; 16];
-    key.iter_mut().zip(digest.iter()).for_each(|(to, from)| *to = *from);
-    key
+    hash.finalize().into()
 }
 
 fn is_trace(line: &[u8]) -> bool {
@@ -70,7 +78,9 @@ fn is_trace(line: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::key;
+    fn key(rcpt: &str, person: &str, raw: &[u8]) -> [u8; 16] {
+        super::key(rcpt, person, &super::content(raw))
+    }
 
     const MAIL: &[u8] = b"From: a@example.org\r\nSubject: x\r\n\r\nReceived: in the body counts\r\n\r\nend\r\n";
 

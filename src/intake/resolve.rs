@@ -18,17 +18,19 @@ const MAX_PEOPLE: usize = 100;
 
 /// The inputs of one mail: for each mailbox at least one.
 pub fn inputs(report: &Report, arrival: &Arrival, policy: &Policy, today: i32) -> Vec<MailInput> {
-    arrival.mailboxes.iter().flat_map(|mailbox| Resolver { report, arrival, policy, today, mailbox }.inputs()).collect()
+    let content = dedupe::content(&arrival.raw);
+    arrival.mailboxes.iter().flat_map(|mailbox| Resolver { report, arrival, policy, today, mailbox, content }.inputs()).collect()
 }
 
 /// What is recorded of a mail whose telling panicked: nothing is lost, a person can look at the raw mail.
 pub fn untold(arrival: &Arrival, policy: &Policy) -> Vec<MailInput> {
     let report = Report::default();
+    let content = dedupe::content(&arrival.raw);
     arrival
         .mailboxes
         .iter()
         .map(|mailbox| {
-            let resolver = Resolver { report: &report, arrival, policy, today: 0, mailbox };
+            let resolver = Resolver { report: &report, arrival, policy, today: 0, mailbox, content };
             let (person, campaign, standing) = match &mailbox.door {
                 Door::Verp(decoded) => {
                     (resolver.person(&decoded.payload), decoded.campaign.clone(), resolver.standing(decoded, Status::Undetermined))
@@ -47,6 +49,8 @@ struct Resolver<'a> {
     policy: &'a Policy,
     today: i32,
     mailbox: &'a Mailbox,
+    /// [`dedupe::content`] of the raw mail.
+    content: [u8; 32],
 }
 
 impl Resolver<'_> {
@@ -183,7 +187,7 @@ impl Resolver<'_> {
                 envelope_id: self.report.original_envelope_id.clone(),
                 signed,
             },
-            dedupe: dedupe::key(&self.mailbox.rcpt, told_apart_by, &self.arrival.raw),
+            dedupe: dedupe::key(&self.mailbox.rcpt, told_apart_by, &self.content),
             keep_raw: verdict.status == Status::Undetermined,
             forward: None,
             verdict,

@@ -15,7 +15,7 @@ use crate::{
     ledger::{Input, MailInput, Standing},
     message,
     store::{Clock, Recorded, Store},
-    taxonomy::Status,
+    verp::day_of,
 };
 
 /// RFC 5321, section 6.3 asks for a limit on hops; what bounces rarely has ten.
@@ -74,7 +74,7 @@ impl Intake {
 
     /// Days since 1970-01-01.
     pub fn today(&self) -> i32 {
-        i32::try_from((self.clock)().as_second().div_euclid(86_400)).unwrap_or(i32::MAX)
+        day_of((self.clock)())
     }
 
     /// Records a mail for each of its mailboxes in one commit. `Ok` means it is on the platter.
@@ -160,7 +160,4 @@ fn log(input: &MailInput, recorded: &Recorded) {
         client = input.origin.client.as_deref().unwrap_or_default(),
         "recorded"
     );
-    if input.standing == Standing::Own && !recorded.duplicate && verdict.status != Status::Delivered {
-        warn!(event = recorded.event, rcpt = input.origin.rcpt, status = verdict.status.id(), "a mail of our own came back");
-    }
 }

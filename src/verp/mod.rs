@@ -14,6 +14,7 @@ mod sign;
 #[cfg(test)]
 mod tests;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use codec::{Codec, Spec, SpecError};
@@ -98,4 +99,9 @@ pub enum EncodeError {
     NoShort(String),
     #[error("the short form is longer than 64 octets too; shorten the campaign or verp.short")]
     Long,
+}
+
+/// Days since 1970-01-01, as return addresses are stamped with.
+pub fn day_of(at: Timestamp) -> i32 {
+    i32::try_from(at.as_second().div_euclid(86_400)).unwrap_or(i32::MAX)
 }

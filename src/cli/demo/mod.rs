@@ -16,6 +16,7 @@ use super::{
 use crate::{
     config::Config,
     control::{self, By, EventFilter, Request},
+    verp::day_of,
 };
 
 /// Bounces that real servers made of mails to servers that refuse; file name, the recipient it is about, and how often it comes.
@@ -65,7 +66,7 @@ async fn show(folder: &Path) -> Result<(), Failed> {
     let address = *daemon.addresses().first().ok_or_else(|| Failed::Because("the demo's daemon listens nowhere".to_owned()))?;
     out.line(&format!("The daemon listens on {address}; its store is in a temporary folder.\n"))?;
     out.line("1. Bounces that Postfix, Exim and sendmail made come in by SMTP, each at its signed return address:")?;
-    let today = i32::try_from(Timestamp::now().as_second().div_euclid(86_400)).unwrap_or(i32::MAX);
+    let today = day_of(Timestamp::now());
     for (title, recipient, mail) in BOUNCES {
         let rcpt = codec.encode(recipient, Some("spring"), None, today).map_err(|error| Failed::Because(error.to_string()))?;
         let reply = send(address, &rcpt, mail).await?;

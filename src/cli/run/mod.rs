@@ -17,6 +17,7 @@ use tracing::{error, info, warn};
 
 pub use daemon::Daemon;
 pub use logging::{LogFormat, start as start_log};
+pub use parts::open;
 pub use watch::alerts_of;
 
 use super::ended::{Failed, finish};

@@ -9,13 +9,14 @@ use crate::{
     config::Config,
     ledger::MailEvent,
     store::{Options, Store},
+    verp::day_of,
 };
 
 pub(super) fn text(error: impl ToString) -> String {
     error.to_string()
 }
 
-pub(super) fn open(config: &Config) -> Result<Store, String> {
+pub fn open(config: &Config) -> Result<Store, String> {
     let mut options = Options::new(Arc::new(Timestamp::now));
     (options.keep_events, options.keep_raw) = (config.keep.events, config.keep.raw);
     let codec = config.verp.codec.clone();
@@ -28,10 +29,7 @@ pub(super) fn open(config: &Config) -> Result<Store, String> {
 /// The envelope sender of our own mail, by the id of the job or alert.
 pub(super) fn own_sender(config: &Config) -> OwnSender {
     let codec = config.verp.codec.clone();
-    Arc::new(move |job: &str| {
-        let today = Timestamp::now().as_second().div_euclid(86_400);
-        codec.encode_own(job, i32::try_from(today).unwrap_or(i32::MAX))
-    })
+    Arc::new(move |job: &str| codec.encode_own(job, day_of(Timestamp::now())))
 }
 
 /// What carries jobs out under one configuration.

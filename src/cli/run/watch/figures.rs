@@ -91,9 +91,8 @@ impl Figures {
             }
         })?;
         // A day with more events than are looked through is told by its buckets: whole, if by the UTC day and not to the minute.
-        let bucketed = sum(self.store.days(Which::Counted, day_of(from)..=day_of(to))?.values());
         if day.counts.values().sum::<u64>() >= LOOKED_THROUGH as u64 {
-            day.counts = bucketed;
+            day.counts = sum(self.store.days(Which::Counted, day_of(from)..=day_of(to))?.values());
         }
         day.fired = fired.into_iter().collect();
         day.domains = domains.into_iter().collect();
