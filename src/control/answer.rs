@@ -85,13 +85,14 @@ fn person_row(address: &str, person: &Person) -> Value {
         totals.iter().filter(|(_, count)| **count > 0).map(|(status, count)| (status.id().to_owned(), json!(count))).collect()
     };
     let fired: Vec<Value> = person.fired.iter().map(|fired| json!({ "trigger": fired.trigger, "at": rfc3339(fired.at) })).collect();
+    let fields: Map<String, Value> = person.fields.iter().map(|(name, field)| (name.clone(), field.json())).collect();
     let mut row = json!({
         "address": address,
         "counts": counts(&person.counted.totals),
         "first_seen": person.first_seen.map(rfc3339),
         "last_seen": person.last_seen.map(rfc3339),
         "tags": person.tags,
-        "fields": person.fields,
+        "fields": fields,
         "suppressed": person.suppressed,
         "sequences": [],
         "tasks": [],
@@ -140,9 +141,8 @@ fn events(source: &Source, filter: &EventFilter, row: &mut dyn FnMut(Value) -> i
         let limit = left.min(CHUNK);
         let found = source.store.events(&store::EventFilter { status, person, since: filter.since, below, limit })?;
         for event in &found {
-            let Event::MailV1(mail) = event;
-            below = Some(mail.id);
-            row(event_row(mail))?;
+            below = Some(event.id);
+            row(event_row(event))?;
         }
         if found.len() < limit {
             break;
@@ -153,7 +153,7 @@ fn events(source: &Source, filter: &EventFilter, row: &mut dyn FnMut(Value) -> i
 }
 
 fn event(source: &Source, id: u64) -> Result<Value, AnswerError> {
-    let Some(Event::MailV1(mail)) = source.store.event(id)? else {
+    let Some(mail) = source.store.event(id)?.and_then(Event::into_mail) else {
         return Err(refused(format!("no event {id}; it never was, or has expired; `bounced events` lists those that are kept")));
     };
     let raw = mail.raw.map(|at| source.store.raw(at)).transpose()?.flatten();

@@ -8,21 +8,28 @@ use std::{
 };
 
 use bytes::Bytes;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Judge, KeyOf, Recorded, StoreError,
+    Judge, KeyOf, Recorded, StoreError, gather,
     keys::{self, ScopeKind},
-    outbox,
+    outbox::{self, Made},
     overlay::{Overlay, Rows},
+    people::{self, TaskRow},
     person_row,
     rows::{AddressRow, EventRecord, JobBody, Position, State, decode, encode, time},
     scopes::Scopes,
     segments::{COMMIT, EVENT, JOB, RAW, Stream},
+    timers::{self, Due},
 };
 use crate::{
-    ledger::{Changes, Event, Input, Known, MailInput, Per, Person, RawRef, Standing, domain_of},
+    action::Task,
+    ledger::{
+        Changes, HOURS_REACH, Hand, HandInput, Held, Input, JobDraft, Known, MailInput, Per, Person, RawRef, ReportState, Standing, Timer,
+        TimerChange, TimerInput, domain_of,
+    },
     outbox::{JobId, lane},
+    taxonomy::Status,
     verp::PersonKey,
 };
 
@@ -33,6 +40,7 @@ const POSITION_EVERY: u64 = 16 << 10;
 const PERSONS_PER_ADDRESS: usize = 16;
 
 pub struct Fold<'a> {
+    tree: &'a sled::Tree,
     pub rows: Overlay<'a>,
     pub state: State,
     pub events: &'a mut Stream,
@@ -66,6 +74,7 @@ impl<'a> Fold<'a> {
         names: u32,
     ) -> Fold<'a> {
         Fold {
+            tree,
             rows: Overlay::new(tree),
             state,
             events: streams.0,
@@ -93,34 +102,127 @@ impl<'a> Fold<'a> {
         Ok((self.rows.into_rows(), self.state))
     }
 
-    /// One mail at all of its recipients.
+    /// One mail at all of its recipients, or other inputs; `raw` is the mail's.
     pub fn record(&mut self, inputs: &[Input], raw: &Bytes, now: Timestamp) -> Result<Vec<Recorded>, StoreError> {
         let mut kept = None;
         inputs.iter().map(|input| self.input(input, raw, &mut kept, now)).collect()
     }
 
+    /// Timers that are due, at most `most`. Returns how many there were.
+    pub fn run_timers(&mut self, now: Timestamp, most: usize) -> Result<usize, StoreError> {
+        let due = timers::due(&self.rows, self.tree, now, most)?;
+        let count = due.len();
+        for Due { key, input } in due {
+            // One that ran before it in this batch can have taken it away.
+            if self.rows.get(&key)?.is_none() {
+                continue;
+            }
+            self.rows.remove(key)?;
+            match &input.timer {
+                Timer::Gather { key } => {
+                    self.jobs_changed = true;
+                    gather::due(&mut self.rows, &mut self.state, *key, now)?;
+                }
+                Timer::Guard { domain } => self.guard_due(&domain.clone(), input, now)?,
+                _ => drop(self.input(&Input::Timer(input), &Bytes::new(), &mut None, now)?),
+            }
+        }
+        Ok(count)
+    }
+
+    /// The timers of the reports' schedules, as the configuration has them now.
+    pub fn plan(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let mut plans = self.rules.plans(now);
+        for (key, _) in self.rows.untouched(&[keys::REPORT], &[keys::REPORT + 1], usize::MAX)? {
+            let name = String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned();
+            plans.entry(name).or_insert(Timestamp::MAX);
+        }
+        for (name, next) in plans {
+            let next = (next < Timestamp::MAX).then_some(next);
+            let state = people::report(&self.rows, &name)?;
+            // What fell due while nothing ran is still to be done.
+            let overdue = next.is_some() && state.next.is_some_and(|due| due <= now);
+            if overdue || state.next == next {
+                continue;
+            }
+            let timer = Timer::Report { name: name.clone() };
+            if let Some(due) = state.next {
+                timers::change(&mut self.rows, TimerChange::Clear { timer: timer.clone(), due })?;
+            }
+            if let Some(due) = next {
+                timers::change(&mut self.rows, TimerChange::Set { timer, due, facts: None })?;
+            }
+            people::put_report(&mut self.rows, &name, ReportState { next, ..state })?;
+        }
+        Ok(())
+    }
+
+    /// Some of what waits there, one after the other; the rest at the next turn.
+    fn guard_due(&mut self, domain: &str, input: TimerInput, now: Timestamp) -> Result<(), StoreError> {
+        let ending = people::guard(&self.rows, domain)?.is_some_and(|guard| guard.ending.is_some());
+        if let (true, Some((row, held))) = (ending, people::first_held(&self.rows, self.tree, domain)?) {
+            self.rows.remove(row)?;
+            self.judge_and_write(&Input::Timer(input.clone()), Some(held), now)?;
+            let again = TimerChange::Set { timer: input.timer, due: now.max(time(self.state.last_at)), facts: None };
+            return timers::change(&mut self.rows, again);
+        }
+        self.judge_and_write(&Input::Timer(input), None, now).map(drop)
+    }
+
     fn input(&mut self, input: &Input, raw: &Bytes, kept: &mut Option<RawRef>, now: Timestamp) -> Result<Recorded, StoreError> {
-        let Input::Mail(mail) = input;
+        let Input::Mail(mail) = input else { return self.judge_and_write(input, None, now) };
         let dedupe = keys::dedupe(&mail.dedupe);
         if let Some(row) = self.rows.get(&dedupe)? {
             return Ok(Recorded { event: decode(&row, "a dedupe key")?, duplicate: true, fired: Vec::new() });
         }
-        let (event, at) = self.stamp(now);
-        if mail.keep_raw && kept.is_none() {
+        let (event, stamped) = self.stamp(now);
+        let at = mail.import.map_or(stamped, |import| import.at.min(stamped));
+        let (mut changes, names) = self.judge_mail(input, mail, event, at)?;
+        if (mail.keep_raw || changes.keep_raw) && kept.is_none() {
             *kept = Some(self.raw.append(RAW, &[raw], self.state.last_at).map_err(StoreError::read)?);
             self.rows.put(keys::raw_segment(self.raw.tail().segment), encode(&self.state.last_at)?)?;
         }
-        let (mut changes, names) = self.judge(input, mail, event, at)?;
-        let Event::MailV1(mail_event) = &mut changes.event;
-        mail_event.raw = if mail.keep_raw { *kept } else { None };
-        let (raw, fired) = (mail_event.raw, mail_event.fired.clone());
-        for job in &mut changes.jobs {
-            job.facts.event.raw = raw;
-        }
+        changes.set_raw(if mail.keep_raw || changes.keep_raw { *kept } else { None });
+        let fired = changes.event.mail().map(|event| event.fired.clone()).unwrap_or_default();
         self.rows.put(dedupe, encode(&event)?)?;
         self.count(mail, &changes, &names, at)?;
-        self.write(mail, changes, event, at)?;
+        let mut digest = [0; keys::DEDUPE_OCTETS];
+        digest.iter_mut().zip(mail.dedupe).for_each(|(to, from)| *to = from);
+        self.write(digest, changes, event, at)?;
         Ok(Recorded { event, duplicate: false, fired })
+    }
+
+    /// An input that is no mail: it counts nowhere and bears no dedupe key.
+    fn judge_and_write(&mut self, input: &Input, held: Option<Held>, now: Timestamp) -> Result<Recorded, StoreError> {
+        let (event, at) = self.stamp(now);
+        let known = self.known_beside(input, held)?;
+        let changes = Arc::clone(&self.rules).judge(&known, input, event, at);
+        self.write([0; keys::DEDUPE_OCTETS], changes, event, at)?;
+        if let Input::Hand(HandInput { act: Hand::TaskDone(id), .. }) = input
+            && let Ok(id) = id.parse()
+        {
+            people::task_done(&mut self.rows, id, at)?;
+        }
+        Ok(Recorded { event, duplicate: false, fired: Vec::new() })
+    }
+
+    fn known_beside(&mut self, input: &Input, held: Option<Held>) -> Result<Known, StoreError> {
+        let (whom, report, domain) = match input {
+            Input::Hand(HandInput { person, act: Hand::Send(report) }) => (*person, Some(report), None),
+            Input::Hand(HandInput { person, act: Hand::Guard { domain, .. } }) => (*person, None, Some(domain)),
+            Input::Hand(hand) => (hand.person, None, None),
+            Input::Timer(TimerInput { timer: Timer::Report { name }, .. }) => (None, Some(name), None),
+            Input::Timer(TimerInput { timer: Timer::Guard { domain }, .. }) => (held.as_ref().map(|held| held.person), None, Some(domain)),
+            Input::Timer(timer) => (timer.timer.person(), None, None),
+            Input::Mail(mail) => (mail.person, None, None),
+        };
+        let report = report.map(|name| people::report(&self.rows, name)).transpose()?;
+        let guard = domain.map(|domain| people::guard(&self.rows, domain)).transpose()?.flatten();
+        let person = match whom {
+            Some(key) => self.person(key)?.clone(),
+            None => None,
+        };
+        Ok(Known { person, report, guard, held, ..Known::default() })
     }
 
     /// The next event's id and time: to the millisecond, never before the last.
@@ -131,7 +233,7 @@ impl<'a> Fold<'a> {
         (event, time(self.state.last_at))
     }
 
-    fn judge(&mut self, input: &Input, mail: &MailInput, event: u64, at: Timestamp) -> Result<(Changes, Names), StoreError> {
+    fn judge_mail(&mut self, input: &Input, mail: &MailInput, event: u64, at: Timestamp) -> Result<(Changes, Names), StoreError> {
         let person = match mail.person {
             Some(key) => self.person(key)?.clone(),
             None => None,
@@ -146,6 +248,14 @@ impl<'a> Fold<'a> {
         if let Some(domain) = domain_of(known.person.as_ref(), mail) {
             let name = self.scopes.resolve(&self.rows, &mut self.state, ScopeKind::Domain, domain)?;
             known.domain = self.scopes.take(&self.rows, ScopeKind::Domain, &name, at, rules.reach(Per::Domain))?;
+            if mail.verdict.status == Status::HardBounce {
+                known.guarded = self.state.guarded > 0 && people::guard(&self.rows, domain)?.is_some_and(|guard| guard.ending.is_none());
+                if !known.guarded && rules.asks_usual(&known.domain, at) {
+                    self.scopes.restore(ScopeKind::Domain, &name, std::mem::take(&mut known.domain));
+                    known.domain = self.scopes.take(&self.rows, ScopeKind::Domain, &name, at, Some(HOURS_REACH))?;
+                    known.usual = rules.usual(&known.domain, at);
+                }
+            }
             names.domain = Some(name);
         }
         if let Some(campaign) = &mail.campaign {
@@ -174,8 +284,7 @@ impl<'a> Fold<'a> {
     }
 
     fn count(&mut self, mail: &MailInput, changes: &Changes, names: &Names, at: Timestamp) -> Result<(), StoreError> {
-        let Event::MailV1(event) = &changes.event;
-        let status = event.verdict.status;
+        let status = mail.verdict.status;
         let mut count = |kind, name: &str| self.scopes.count(&self.rows, kind, name, at, status);
         if changes.counted {
             for (kind, name) in [(ScopeKind::Domain, &names.domain), (ScopeKind::Campaign, &names.campaign)] {
@@ -205,10 +314,8 @@ impl<'a> Fold<'a> {
         Ok(())
     }
 
-    /// The event and its jobs into the segments, the person into the batch.
-    fn write(&mut self, mail: &MailInput, changes: Changes, event: u64, at: Timestamp) -> Result<(), StoreError> {
-        let mut dedupe = [0; keys::DEDUPE_OCTETS];
-        dedupe.iter_mut().zip(mail.dedupe).for_each(|(to, from)| *to = from);
+    /// The event and its jobs into the segments, the person and what stands beside into the batch.
+    fn write(&mut self, dedupe: [u8; keys::DEDUPE_OCTETS], changes: Changes, event: u64, at: Timestamp) -> Result<(), StoreError> {
         let record = EventRecord { dedupe, event: changes.event }.to_bytes()?;
         let place = self.append(EVENT, &record)?;
         let far = self
@@ -220,19 +327,59 @@ impl<'a> Fold<'a> {
             self.rows.put(keys::position(event), encode(&Position { segment: place.segment, offset: place.offset })?)?;
         }
         for job in changes.jobs {
-            let id = JobId { epoch: self.epoch, event, trigger: job.trigger, place: job.place };
-            let lane = lane(&job.task);
-            let body = postcard::to_stdvec(&JobBody::V1 { id, task: job.task, facts: job.facts }).map_err(StoreError::read)?;
-            let body = self.append(JOB, &body)?;
-            self.jobs_changed = true;
-            outbox::create(&mut self.rows, &mut self.state, id, at, body, &lane)?;
+            self.job(job, changes.whom, event, at)?;
         }
-        if let (Some(key), Some(person)) = (mail.person, changes.person) {
+        if let Some(change) = changes.guard {
+            people::change_guard(&mut self.rows, &mut self.state, change, at)?;
+        }
+        if let Some((name, state)) = changes.report {
+            people::put_report(&mut self.rows, &name, state)?;
+        }
+        for held in &changes.held {
+            people::hold(&mut self.rows, event, held)?;
+        }
+        for change in changes.timers {
+            timers::change(&mut self.rows, change)?;
+        }
+        let Some(key) = changes.whom else { return Ok(()) };
+        for collected in changes.collected {
+            people::collect(&mut self.rows, key, collected)?;
+        }
+        if let Some(person) = changes.person {
             self.index(key, &person)?;
+            let before = self.persons.get(&key).and_then(Option::as_ref);
+            people::members(&mut self.rows, key, before, &person)?;
             self.persons.insert(key, Some(person));
             self.persons_changed.insert(key);
         }
         Ok(())
+    }
+
+    /// Into the outbox at once, to others that it waits for, or to the tasks for people.
+    fn job(&mut self, job: JobDraft, whom: Option<PersonKey>, event: u64, at: Timestamp) -> Result<(), StoreError> {
+        let id = JobId { epoch: self.epoch, event, trigger: job.trigger, place: job.place };
+        let (lane, waits) = (lane(&job.task), job.task.gather());
+        let todo = match &job.task {
+            Task::Todo(todo) => Some(todo.due),
+            _ => None,
+        };
+        let body = postcard::to_stdvec(&JobBody::V1 { id, task: job.task, facts: job.facts }).map_err(StoreError::read)?;
+        let body = self.append(JOB, &body)?;
+        if let Some(due) = todo {
+            let due = due.and_then(|due| at.saturating_add(SignedDuration::try_from(due).ok()?).ok());
+            return self.rows.put(keys::task(id), encode(&TaskRow { person: whom, made: at, due, done: None, body })?);
+        }
+        self.jobs_changed = true;
+        match waits {
+            Some(gather) => gather::admit(&mut self.rows, &mut self.state, gather, id, at, body, &lane),
+            None => outbox::create(
+                &mut self.rows,
+                &mut self.state,
+                id,
+                at,
+                Made { body, lane: keys::lane(&lane), parts: Vec::new(), beyond: 0 },
+            ),
+        }
     }
 
     fn append(&mut self, kind: u8, bytes: &[u8]) -> Result<RawRef, StoreError> {

@@ -22,6 +22,7 @@ use super::{
     rows::{Identity, SCHEMA, State, decode, encode},
     segments::{Folder, Stream},
     shared::Shared,
+    timers,
     writer::Writer,
 };
 
@@ -90,6 +91,7 @@ pub fn open(dir: &Path, options: Options) -> Result<(Writer, Arc<Shared>), OpenE
         commits: 0,
         next_step: now,
         more: false,
+        next_timer: timers::next(&shared.db).map_err(damaged)?,
     };
     Ok((writer, shared))
 }
