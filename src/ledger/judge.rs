@@ -148,7 +148,7 @@ impl Judging<'_> {
             }
             (due, _) if !ends_resending(status) || (due.is_some() && resending.when.contains(&status)) => self.keep_resending(resending),
             (Some(due), _) => self.act.no_more(due),
-            (None, _) => {}
+            (None, _) => self.act.given_up = back,
         }
     }
 
