@@ -35,6 +35,7 @@ const PURE: &[&str] = &[
     "action/row",
     "action/render",
     "action/context",
+    "action/report",
     "action/webhook",
     "action/url",
     "alert/threshold",

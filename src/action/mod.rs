@@ -10,6 +10,7 @@ mod mail;
 mod post;
 mod relay;
 pub mod render;
+pub mod report;
 mod row;
 mod task;
 pub mod transport;
