@@ -31,6 +31,7 @@ const PURE: &[&str] = &[
     "outbox/job",
     "outbox/retry",
     "action/task",
+    "action/given",
     "action/clean",
     "action/row",
     "action/render",

@@ -6,6 +6,7 @@
 pub mod clean;
 pub mod compose;
 mod context;
+pub mod given;
 mod mail;
 mod post;
 mod relay;
