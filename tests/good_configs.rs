@@ -61,7 +61,8 @@ fn the_full_configuration_is_good() {
     let third = &config.rules.triggers[1];
     assert_eq!((third.when.as_slice(), third.count), (&[Status::HardBounce][..], Comparator::MoreThan(2)));
     assert_eq!((third.distinct, third.per, third.within.map(|it| it.as_hours())), (Some(Distinct::Day), Per::Address, Some(720)));
-    let [Step::Untag(_), Step::Tag(tag), Step::Job(Task::Mail(mail)), Step::Job(Task::Post(post))] = third.steps.as_slice() else {
+    let [Step::Untag(_), Step::Tag(tag), Step::Job(Task::Mail(mail)), Step::Job(Task::Post(post)), Step::Start(_)] = third.steps.as_slice()
+    else {
         panic!("{:?}", third.steps)
     };
     assert_eq!((tag.as_str(), mail.template.name.as_str()), ("third-strike", "third-strike"));
@@ -75,8 +76,10 @@ fn the_full_configuration_is_good() {
 fn the_full_configuration_is_good_with_all_its_examples() {
     let folder = folder();
     let text = fs::read_to_string(root().join("config/bounced.toml")).unwrap();
-    let is_key =
-        |line: &str| line.split_once(" = ").is_some_and(|(key, _)| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
+    let is_key = |line: &str| {
+        let key = |key: &str| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        line.starts_with("[[") || line.split_once(" = ").is_some_and(|(name, _)| key(name))
+    };
     let mut taken = 0;
     let lines: Vec<&str> = text
         .lines()
@@ -88,10 +91,14 @@ fn the_full_configuration_is_good_with_all_its_examples() {
             None => line,
         })
         .collect();
-    assert!(taken >= 25, "{taken}");
+    assert!(taken >= 38, "{taken}");
     let full = Config::read(&lines.join("\n"), &folder.path().join("bounced.toml"), None).unwrap();
     let plain = Config::read(&text, &folder.path().join("bounced.toml"), None).unwrap();
     assert!(full.smtp.tls.is_some() && full.metrics.is_some());
+    assert!(plain.warnings.is_empty() && full.warnings.is_empty(), "{:?}", full.warnings);
+    assert_eq!(full.rules.guard, plain.rules.guard);
+    assert_eq!(full.rules.reports["clean-up"].task.fields, plain.rules.reports["clean-up"].task.fields);
+    assert_eq!(full.rules.triggers.len(), plain.rules.triggers.len() + 1);
     assert_eq!(full.alerts.blocks, plain.alerts.blocks);
     assert_eq!((full.alerts.silence, full.alerts.undetermined), (plain.alerts.silence, plain.alerts.undetermined));
     assert_eq!((full.keep.events, full.keep.raw, full.min_free), (plain.keep.events, plain.keep.raw, plain.min_free));
