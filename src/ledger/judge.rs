@@ -187,7 +187,7 @@ impl Judging<'_> {
         let scope = match trigger.per {
             Per::Address => {
                 let person = person?;
-                return Some((Count::of_person(&person.counted, trigger, at), &person.fired));
+                return Some((Count::of_person(&person.counted, trigger, at, &self.act.rules.timezone), &person.fired));
             }
             Per::Domain => domain_of(person, self.mail).map(|_| &known.domain)?,
             Per::Campaign => self.mail.campaign.as_ref().map(|_| &known.campaign)?,
