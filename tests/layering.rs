@@ -32,6 +32,7 @@ const PURE: &[&str] = &[
     "outbox/retry",
     "action/task",
     "action/clean",
+    "action/rate",
     "action/row",
     "action/render",
     "action/context",

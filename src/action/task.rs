@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::Rate;
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Task {
     Mail(MailTask),
@@ -30,13 +32,17 @@ pub struct MailTemplate {
     pub html: Option<String>,
 }
 
-/// `post = { url, form | json, headers, secret_file }`. The URL, the values and the headers' values are minijinja source.
+/// `post = { url, form | json, headers, secret_file, concurrency, rate }`. The URL, the values and the headers' values are minijinja source.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PostTask {
     pub url: String,
     pub body: PostBody,
     pub headers: BTreeMap<String, String>,
     pub secret_file: Option<PathBuf>,
+    /// The most that run at once to its host.
+    pub concurrency: Option<u16>,
+    /// The most that are begun to its host.
+    pub rate: Option<Rate>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -11,6 +11,7 @@ use super::{
     reader::{At, Table, nearest},
     smtp::inside,
     templates::source,
+    units,
 };
 use crate::{
     action::{
@@ -33,6 +34,9 @@ const OWN_HEADERS: [&str; 9] = [
     "webhook-timestamp",
     "webhook-signature",
 ];
+
+/// Of one target; there are no more places in all.
+const MOST_AT_ONCE: u64 = 32;
 
 /// What actions need of the other sections.
 pub struct Means<'a> {
@@ -117,9 +121,18 @@ fn post(entry: Table<'_>, means: &Means<'_>) -> Option<PostTask> {
         means.files.secrets(&at, 1)?;
         means.files.path(&at)
     });
-    entry.later(&["batch", "concurrency", "rate"]);
+    let concurrency = entry.get("concurrency").and_then(|at| at.integer(1..=MOST_AT_ONCE)).and_then(|most| u16::try_from(most).ok());
+    let rate = entry.get("rate").and_then(|at| at.parsed(units::rate));
+    entry.later(&["batch"]);
     entry.close();
-    Some(PostTask { url: url?, body: body?, headers: headers.unwrap_or_default(), secret_file: secret_file.unwrap_or_default() })
+    Some(PostTask {
+        url: url?,
+        body: body?,
+        headers: headers.unwrap_or_default(),
+        secret_file: secret_file.unwrap_or_default(),
+        concurrency,
+        rate,
+    })
 }
 
 /// Values are texts; numbers and booleans are taken as written.

@@ -1,9 +1,11 @@
-//! Durations, sizes and times of day as people write them. Pure.
+//! Durations, rates, sizes and times of day as people write them. Pure.
 
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use jiff::{Span, SpanRelativeTo, civil::Time};
+
+use crate::action::Rate;
 
 pub const DAY: Duration = Duration::from_secs(86_400);
 
@@ -24,6 +26,23 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// [`duration`], or `None` for `never`.
 pub fn duration_or_never(text: &str) -> Result<Option<Duration>, String> {
     if text.trim().eq_ignore_ascii_case("never") { Ok(None) } else { duration(text).map(Some) }
+}
+
+/// `10 per second`; also minute, hour, day. Never zero.
+pub fn rate(text: &str) -> Result<Rate, String> {
+    let hint = || format!("'{text}' is no rate; write it as \"10 per second\", or per minute, hour or day");
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let [count, "per", unit] = words.as_slice() else { return Err(hint()) };
+    let per = match *unit {
+        "second" => Duration::from_secs(1),
+        "minute" => Duration::from_secs(60),
+        "hour" => Duration::from_secs(3_600),
+        "day" => DAY,
+        _ => return Err(hint()),
+    };
+    let written = count.starts_with(|c: char| c.is_ascii_digit());
+    let count: u32 = count.parse().ok().filter(|_| written).ok_or_else(hint)?;
+    if count == 0 { Err(format!("'{text}' lets nothing through; write a number from 1")) } else { Ok(Rate { count, per }) }
 }
 
 /// Bytes: `256 MiB`, `10 MB`.
@@ -63,6 +82,29 @@ mod tests {
         }
         assert_eq!(duration_or_never("Never"), Ok(None));
         assert!(duration("1 month").unwrap_err().contains("days"));
+    }
+
+    #[test]
+    fn rates() {
+        for (text, count, seconds) in
+            [("10 per second", 10, 1), (" 1  per minute ", 1, 60), ("20 per hour", 20, 3_600), ("4294967295 per day", u32::MAX, 86_400)]
+        {
+            assert_eq!(rate(text), Ok(Rate { count, per: Duration::from_secs(seconds) }), "{text}");
+        }
+        for bad in [
+            "",
+            "10",
+            "10 per",
+            "10/s",
+            "0 per hour",
+            "-1 per hour",
+            "+1 per hour",
+            "1.5 per day",
+            "4294967296 per day",
+            "10 per 2 seconds",
+        ] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

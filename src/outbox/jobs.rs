@@ -76,8 +76,16 @@ mod tests {
 
     #[test]
     fn lanes() {
-        let post =
-            |url: &str| lane(&Task::Post(PostTask { url: url.into(), body: PostBody::Event, headers: BTreeMap::new(), secret_file: None }));
+        let post = |url: &str| {
+            lane(&Task::Post(PostTask {
+                url: url.into(),
+                body: PostBody::Event,
+                headers: BTreeMap::new(),
+                secret_file: None,
+                concurrency: None,
+                rate: None,
+            }))
+        };
         assert_eq!(post("https://App.example.com/bounces?token=x"), "post app.example.com");
         assert_eq!(post("http://user:pass@app.example.com:8080#x"), "post app.example.com:8080");
         assert_eq!(post("http://[2001:db8::1]:80/"), "post [2001:db8::1]:80");

@@ -87,6 +87,8 @@ pub fn trigger(name: &str, per: Per, count: Comparator) -> Trigger {
         body: PostBody::Event,
         headers: Default::default(),
         secret_file: None,
+        concurrency: None,
+        rate: None,
     };
     Trigger {
         name: name.to_owned(),

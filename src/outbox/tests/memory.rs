@@ -39,7 +39,14 @@ pub fn job(event: u64, url: &str) -> Job {
     };
     Job {
         id: JobId { epoch: 1, event, trigger: 9, place: 0 },
-        task: Task::Post(PostTask { url: url.into(), body: PostBody::Event, headers: BTreeMap::new(), secret_file: None }),
+        task: Task::Post(PostTask {
+            url: url.into(),
+            body: PostBody::Event,
+            headers: BTreeMap::new(),
+            secret_file: None,
+            concurrency: None,
+            rate: None,
+        }),
         facts: Facts { event: event_row, trigger: "t".into(), count: 1, tags: Vec::new(), counts: Vec::new() },
         state: State::Waiting,
         attempts: 0,
