@@ -44,7 +44,7 @@ fn form(pairs: &[(&str, &str)]) -> PostBody {
 }
 
 fn later(outcome: Outcome) -> (String, Option<u64>) {
-    let Outcome::Later { error, after } = outcome else { panic!("{outcome:?}") };
+    let Outcome::Later { error, after, .. } = outcome else { panic!("{outcome:?}") };
     (error, after)
 }
 

@@ -29,7 +29,7 @@ pub use task::*;
 
 use crate::{
     ledger::MailEvent,
-    outbox::{Dispatch, Job, Outcome},
+    outbox::{Blame, Dispatch, Job, Outcome},
 };
 
 /// Reads an event's raw mail from the store; `Ok(None)` where it isn't kept any more. May block.
@@ -62,10 +62,10 @@ impl Dispatcher {
                     Ok(raw) => postman.forward(job, to, &raw).await,
                     Err(outcome) => outcome,
                 },
-                (_, None) => later("no way to send mail is configured: [mail] is missing"),
+                (_, None) => later("no way to send mail is configured: [mail] is missing", Blame::Us),
             }
         };
-        tokio::time::timeout(DEADLINE, attempt).await.unwrap_or_else(|_| later("the attempt took too long"))
+        tokio::time::timeout(DEADLINE, attempt).await.unwrap_or_else(|_| later("the attempt took too long", Blame::Target))
     }
 
     async fn load_raw(&self, job: &Job) -> Result<Vec<u8>, Outcome> {
@@ -73,8 +73,8 @@ impl Dispatcher {
         match tokio::task::spawn_blocking(move || raw(&event)).await {
             Ok(Ok(Some(raw))) => Ok(raw),
             Ok(Ok(None)) => Err(Outcome::Dead { error: "the mail to forward isn't kept any more".to_owned() }),
-            Ok(Err(error)) => Err(later(&format!("the mail to forward can't be read: {error}"))),
-            Err(_) => Err(later("the mail to forward can't be read")),
+            Ok(Err(error)) => Err(later(&format!("the mail to forward can't be read: {error}"), Blame::Us)),
+            Err(_) => Err(later("the mail to forward can't be read", Blame::Us)),
         }
     }
 }
@@ -85,6 +85,6 @@ impl Dispatch for Dispatcher {
     }
 }
 
-fn later(error: &str) -> Outcome {
-    Outcome::Later { error: error.to_owned(), after: None }
+fn later(error: &str, blame: Blame) -> Outcome {
+    Outcome::Later { error: error.to_owned(), after: None, blame }
 }

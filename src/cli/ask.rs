@@ -42,6 +42,7 @@ fn alone(config: Config, request: &Request, row: &mut dyn FnMut(Value) -> io::Re
         store: store.clone(),
         key: Arc::new(move |address| codec.key_of_address(address)),
         alert_test: Arc::new(|| Err("no daemon runs".to_owned())),
+        targets: Arc::default(),
         runtime: runtime.handle().clone(),
     };
     let answered = control::answer(request, &source, row);

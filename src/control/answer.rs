@@ -11,7 +11,7 @@ use crate::{
     action::{event_row, rfc3339},
     address,
     ledger::{Counts, Event, Person},
-    outbox::{Job, JobId},
+    outbox::{Job, JobId, State, Targets},
     store::{self, JobFilter, Store, StoreError, Which},
     taxonomy::Status,
     verp::PersonKey,
@@ -30,6 +30,8 @@ pub struct Source {
     /// The key of a normal address.
     pub key: Arc<dyn Fn(&str) -> PersonKey + Send + Sync>,
     pub alert_test: AlertTest,
+    /// Those that are closed; none where no daemon runs.
+    pub targets: Arc<Targets>,
     /// Where the store's changes are awaited; never called from inside it.
     pub runtime: Handle,
 }
@@ -170,8 +172,8 @@ fn outbox(source: &Source, request: &OutboxRequest, row: &mut dyn FnMut(Value) -
     match request {
         OutboxRequest::List { all } => {
             for job in store.jobs(&JobFilter::default())? {
-                if *all || job.state != crate::outbox::State::Done {
-                    row(job_row(&job))?;
+                if *all || job.state != State::Done {
+                    row(job_row(&job, &source.targets))?;
                 }
             }
         }
@@ -180,7 +182,9 @@ fn outbox(source: &Source, request: &OutboxRequest, row: &mut dyn FnMut(Value) -
             if !source.runtime.block_on(store.retry(id))? {
                 return Err(refused(format!("no waiting or dead job {id}; `bounced outbox list --all` lists them")));
             }
-            store.job(id)?.iter().try_for_each(|job| row(job_row(job)))?;
+            // Whoever retries has mended something.
+            source.targets.hurry();
+            store.job(id)?.iter().try_for_each(|job| row(job_row(job, &source.targets)))?;
         }
         OutboxRequest::Drop { id } => {
             let id: JobId = id.parse().map_err(refused)?;
@@ -188,13 +192,14 @@ fn outbox(source: &Source, request: &OutboxRequest, row: &mut dyn FnMut(Value) -
             if !source.runtime.block_on(store.drop_job(id))? {
                 return Err(refused(format!("no job {id}; `bounced outbox list --all` lists them")));
             }
-            job.iter().try_for_each(|job| row(job_row(job)))?;
+            job.iter().try_for_each(|job| row(job_row(job, &source.targets)))?;
         }
     }
     Ok(())
 }
 
-fn job_row(job: &Job) -> Value {
+fn job_row(job: &Job, targets: &Targets) -> Value {
+    let closed = Some(job).filter(|job| job.state == State::Waiting).and_then(|job| targets.of(job));
     json!({
         "id": job.id.to_string(),
         "kind": job.task.kind(),
@@ -203,6 +208,7 @@ fn job_row(job: &Job) -> Value {
         "attempts": job.attempts,
         "next": rfc3339_or_null(job),
         "last_error": job.last_error,
+        "reason": closed.map(|closed| format!("the target fails; next attempt at {}: {}", rfc3339(closed.until), closed.error)),
         "trigger": Some(&job.facts.trigger).filter(|name| !name.is_empty()),
         "event": job.facts.event.id,
     })
@@ -210,7 +216,7 @@ fn job_row(job: &Job) -> Value {
 
 /// A job that ended is not due any more.
 fn rfc3339_or_null(job: &Job) -> Option<String> {
-    let ended = matches!(job.state, crate::outbox::State::Done | crate::outbox::State::Dead);
+    let ended = matches!(job.state, State::Done | State::Dead);
     let at: Option<Timestamp> = (!ended).then_some(job.next);
     at.map(rfc3339)
 }

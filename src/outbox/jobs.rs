@@ -50,9 +50,21 @@ impl Want {
 /// How an attempt left its job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
-    Done { at: Timestamp },
-    Waiting { next: Timestamp, error: String },
-    Dead { at: Timestamp, error: String },
+    Done {
+        at: Timestamp,
+    },
+    Waiting {
+        next: Timestamp,
+        error: String,
+    },
+    Dead {
+        at: Timestamp,
+        error: String,
+    },
+    /// It was not attempted after all, and this claim doesn't count; due at `next`.
+    Released {
+        next: Timestamp,
+    },
 }
 
 /// Jobs of one lane go to one host, and a slow or dead host holds up its own lane only: `mail` for what goes by the relay, else the URL's

@@ -91,6 +91,10 @@ pub enum Decided {
     Dead {
         error: String,
     },
+    /// Not attempted after all: due at `at`, and the claim doesn't count.
+    Released {
+        at: Timestamp,
+    },
 }
 
 /// What the store asks of the ledger.

@@ -142,6 +142,7 @@ fn source(config: &Config, store: &Arc<Store>, watch: &Watch) -> Source {
         store: store.clone(),
         key: Arc::new(move |address| codec.key_of_address(address)),
         alert_test: watch.alert_test(),
+        targets: watch.targets(),
         runtime: tokio::runtime::Handle::current(),
     }
 }
@@ -152,8 +153,9 @@ fn spawn_outbox(store: &Arc<Store>, dispatcher: &Arc<ArcSwap<Dispatcher>>, watch
         // Jitter only: without randomness retries still happen, all at their middle.
         random: Arc::new(|| getrandom::u64().unwrap_or(u64::MAX / 2)),
         on_dead: watch.on_dead(),
+        on_target: watch.on_target(),
     };
-    let worker = Worker::new(store.clone(), dispatcher.clone(), hooks, outbox::Limits::default());
+    let worker = Worker::new(store.clone(), dispatcher.clone(), hooks, watch.targets(), outbox::Limits::default());
     let (stop, stopped) = oneshot::channel::<()>();
     let task = tokio::spawn(worker.run(async move {
         // The daemon dropped its end: it stops, too.

@@ -129,6 +129,10 @@ impl Jobs for Memory {
             Ended::Done { at } => (State::Done, at, None),
             Ended::Waiting { next, error } => (State::Waiting, next, Some(error)),
             Ended::Dead { at, error } => (State::Dead, at, Some(error)),
+            Ended::Released { next } => {
+                job.attempts -= 1;
+                (State::Waiting, next, job.last_error.take())
+            }
         };
         Ok(())
     }
