@@ -12,7 +12,7 @@ use std::{
 };
 
 use bounced::{
-    action::{PostBody, Task},
+    action::{PostBody, Rate, Task},
     config::{Config, EnvelopeFrom, Relay, Security},
     ledger::{Comparator, Distinct, Per, Step},
     taxonomy::Status,
@@ -123,6 +123,7 @@ fn the_full_configuration_is_good() {
     assert_eq!((tag.as_str(), mail.template.name.as_str()), ("third-strike", "third-strike"));
     assert!(matches!(&post.body, PostBody::Form(form) if form.get("optout").is_some_and(|value| value == "1")));
     let Step::Job(Task::Post(post)) = &config.rules.triggers[2].steps[1] else { panic!() };
+    assert_eq!((post.concurrency, post.rate), (Some(2), Some(Rate { count: 10, per: Duration::from_secs(1) })));
     assert_eq!(post.body, PostBody::Json(r#"{"email":"{{ address }}","why":"{{ status }}"}"#.into()));
 }
 

@@ -297,6 +297,20 @@ mod tests {
     }
 
     #[test]
+    fn a_target_that_fails_and_is_well_again() {
+        let since = "2026-11-23T08:00:00Z".parse().unwrap();
+        let down =
+            |host: &str| Trouble::TargetDown(ClosedTarget { host: host.to_owned(), since, error: "HTTP 503: no\r\nmore".to_owned() });
+        let (subject, text) = compose(&[down("a.example")], 0).unwrap();
+        assert_eq!(subject, "a target fails: a.example");
+        assert!(text.contains("\n  a.example, since 2026-11-23T08:00:00Z: HTTP 503: no more\n"), "{text}");
+        let (subject, text) = compose(&[down("a.example"), down("mail")], 0).unwrap();
+        assert!(subject == "2 targets fail" && text.contains("\n  mail, since"), "{subject}\n{text}");
+        let well = Trouble::TargetWell { host: "a.example".to_owned(), lasted: SignedDuration::from_mins(7) };
+        assert_eq!(well.title(), "well again after 7 minutes: a.example");
+    }
+
+    #[test]
     fn figures_as_people_say_them() {
         assert_eq!((mib(300 << 20), mib(20 << 30)), ("300 MiB".to_owned(), "20 GiB".to_owned()));
         assert_eq!(span(SignedDuration::from_hours(25)), "25 hours");

@@ -38,7 +38,11 @@ pub enum Blame {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Sign {
     Well,
-    Failed(String),
+    /// With how long the target wants to be left alone, if it said so.
+    Failed {
+        error: String,
+        after: Duration,
+    },
     Nothing,
 }
 
@@ -46,7 +50,9 @@ impl Sign {
     pub fn of(outcome: &Outcome) -> Sign {
         match outcome {
             Outcome::Done | Outcome::Later { blame: Blame::Job, .. } => Sign::Well,
-            Outcome::Later { blame: Blame::Target, error, .. } => Sign::Failed(error.clone()),
+            Outcome::Later { blame: Blame::Target, error, after } => {
+                Sign::Failed { error: error.clone(), after: Duration::from_secs(after.unwrap_or(0)) }
+            }
             Outcome::Later { blame: Blame::Us, .. } | Outcome::Dead { .. } => Sign::Nothing,
         }
     }
@@ -104,21 +110,21 @@ impl Breaker {
                 self.in_a_row = 0;
                 spell.take().map(|spell| Change::Open { lasted: now.saturating_sub(spell.since), told: spell.told })
             }
-            (Sign::Failed(error), Some(spell)) => {
+            (Sign::Failed { error, after }, Some(spell)) => {
                 spell.error = error;
                 if !std::mem::take(&mut spell.on_trial) {
                     return None;
                 }
                 spell.pause = spell.pause.saturating_mul(2).min(LONGEST);
-                spell.until = now.saturating_add(spell.pause);
+                spell.until = until(now, spell.pause, after);
                 Some(Change::StillClosed)
             }
-            (Sign::Failed(error), None) => {
+            (Sign::Failed { error, after }, None) => {
                 self.in_a_row = self.in_a_row.saturating_add(1);
                 if self.in_a_row < IN_A_ROW {
                     return None;
                 }
-                let until = now.saturating_add(FIRST);
+                let until = until(now, FIRST, after);
                 self.spell = Some(Spell { since: now, error, until, pause: FIRST, on_trial: false, told: false });
                 Some(Change::Closed)
             }
@@ -160,6 +166,10 @@ impl Breaker {
     }
 }
 
+fn until(now: Duration, pause: Duration, after: Duration) -> Duration {
+    now.saturating_add(pause.max(after.min(LONGEST)))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -171,7 +181,7 @@ mod tests {
     }
 
     fn failed() -> Sign {
-        Sign::Failed("connection refused".into())
+        Sign::Failed { error: "connection refused".into(), after: Duration::ZERO }
     }
 
     fn closed(now: Duration) -> Breaker {
@@ -209,6 +219,22 @@ mod tests {
         assert_eq!(breaker.end(Sign::Well, now), Some(Change::Open { lasted: now - at(7), told: false }));
         assert!(breaker.allows(now, 3));
         assert_eq!(breaker, Breaker { last: now, ..Breaker::default() });
+    }
+
+    #[test]
+    fn left_alone_for_as_long_as_it_asked() {
+        let asked = |seconds| Sign::Failed { error: "HTTP 429".into(), after: at(seconds) };
+        let mut breaker = Breaker::default();
+        for _ in 0..5 {
+            breaker.end(asked(120), at(0));
+        }
+        assert_eq!(breaker.spell().unwrap().until, at(120));
+        breaker.begin();
+        breaker.end(asked(86_400), at(120));
+        assert_eq!(breaker.spell().unwrap().until, at(720), "ten minutes at most");
+        breaker.begin();
+        breaker.end(asked(1), at(720));
+        assert_eq!(breaker.spell().unwrap().until, at(840), "the pause that would have come anyway");
     }
 
     #[test]

@@ -56,7 +56,7 @@ fn start_all(lanes: &mut Lanes, now: Duration) -> Vec<(String, JobId)> {
 }
 
 fn failed() -> Sign {
-    Sign::Failed("connection refused".into())
+    Sign::Failed { error: "connection refused".into(), after: Duration::ZERO }
 }
 
 /// One lane, just closed at time 0, with two jobs of it still waiting here.

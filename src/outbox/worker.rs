@@ -178,8 +178,12 @@ impl<J: Jobs, D: Dispatch> Worker<J, D> {
             // Together, since each waits until it is durable.
             let surplus = self.lanes.surplus(self.now(), now).into_iter();
             surplus.map(|one| Arc::clone(&self.shared).put_back(one, now)).collect::<JoinSet<()>>().join_all().await;
-            if new > 0 && (!all || more || self.lanes.sweeping()) {
+            if new > 0 && (!all || more) {
                 continue;
+            }
+            if self.lanes.sweeping() {
+                // Others go on in between.
+                return Instant::now();
             }
             return match self.shared.jobs.next_due(now).await {
                 Ok(next) => Instant::now() + next.map_or(LOOK, |next| until(now, next)),
