@@ -10,7 +10,7 @@ use super::{
     render::{self, Kind},
     transport::{SendError, Transport},
 };
-use crate::outbox::{Job, Outcome};
+use crate::outbox::{Blame, Job, Outcome};
 
 /// A signed return address of our own for the mail of this name (a job's id), in the first of `smtp.domains`.
 pub type OwnSender = Arc<dyn Fn(&str) -> String + Send + Sync>;
@@ -122,7 +122,8 @@ fn outcome(sent: Result<(), SendError>) -> Outcome {
     match sent {
         Ok(()) => Outcome::Done,
         Err(SendError::Never(error)) => Outcome::Dead { error },
-        Err(error) => Outcome::Later { error: error.to_string(), after: None },
+        Err(SendError::PutOff(error)) => Outcome::Later { error, after: None, blame: Blame::Job },
+        Err(error) => Outcome::Later { error: error.to_string(), after: None, blame: Blame::Target },
     }
 }
 

@@ -9,6 +9,7 @@ mod context;
 pub mod given;
 mod mail;
 mod post;
+mod rate;
 mod relay;
 pub mod render;
 pub mod report;
@@ -23,13 +24,14 @@ use std::{sync::Arc, time::Duration};
 pub use context::{Context, NAMES, rfc3339, sample_facts};
 pub use mail::{OwnSender, Postman};
 pub use post::{Now, Poster, system_now};
+pub use rate::Rate;
 pub use relay::{EnvelopeFrom, Mail, Relay, Security};
 pub use row::{EventRow, event_row};
 pub use task::*;
 
 use crate::{
     ledger::MailEvent,
-    outbox::{Dispatch, Job, Outcome},
+    outbox::{Blame, Dispatch, Job, Outcome},
 };
 
 /// Reads an event's raw mail from the store; `Ok(None)` where it isn't kept any more. May block.
@@ -62,12 +64,12 @@ impl Dispatcher {
                     Ok(raw) => postman.forward(job, to, &raw).await,
                     Err(outcome) => outcome,
                 },
-                (Task::Report(_) | Task::Resend(_), Some(_)) => later("not built yet"),
+                (Task::Report(_) | Task::Resend(_), Some(_)) => later("not built yet", Blame::Us),
                 (Task::Todo(_), _) => Outcome::Dead { error: "a task is for a person to do".to_owned() },
-                (_, None) => later("no way to send mail is configured: [mail] is missing"),
+                (_, None) => later("no way to send mail is configured: [mail] is missing", Blame::Us),
             }
         };
-        tokio::time::timeout(DEADLINE, attempt).await.unwrap_or_else(|_| later("the attempt took too long"))
+        tokio::time::timeout(DEADLINE, attempt).await.unwrap_or_else(|_| later("the attempt took too long", Blame::Target))
     }
 
     async fn load_raw(&self, job: &Job) -> Result<Vec<u8>, Outcome> {
@@ -75,8 +77,8 @@ impl Dispatcher {
         match tokio::task::spawn_blocking(move || raw(&event)).await {
             Ok(Ok(Some(raw))) => Ok(raw),
             Ok(Ok(None)) => Err(Outcome::Dead { error: "the mail to forward isn't kept any more".to_owned() }),
-            Ok(Err(error)) => Err(later(&format!("the mail to forward can't be read: {error}"))),
-            Err(_) => Err(later("the mail to forward can't be read")),
+            Ok(Err(error)) => Err(later(&format!("the mail to forward can't be read: {error}"), Blame::Us)),
+            Err(_) => Err(later("the mail to forward can't be read", Blame::Us)),
         }
     }
 }
@@ -87,6 +89,6 @@ impl Dispatch for Dispatcher {
     }
 }
 
-fn later(error: &str) -> Outcome {
-    Outcome::Later { error: error.to_owned(), after: None }
+fn later(error: &str, blame: Blame) -> Outcome {
+    Outcome::Later { error: error.to_owned(), after: None, blame }
 }

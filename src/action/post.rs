@@ -22,7 +22,7 @@ use super::{
     render::{self, Kind},
     webhook::Secrets,
 };
-use crate::outbox::{Job, Outcome};
+use crate::outbox::{Blame, Job, Outcome};
 
 /// From the connect to the end of the answer.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -74,13 +74,13 @@ impl Poster {
     pub async fn post(&self, job: &Job, task: &PostTask) -> Outcome {
         let request = match self.request(job, task) {
             Ok(request) => request,
-            Err(Fault::Later(error)) => return Outcome::Later { error, after: None },
+            Err(Fault::Later(error)) => return Outcome::Later { error, after: None, blame: Blame::Us },
             Err(Fault::Dead(error)) => return Outcome::Dead { error },
         };
         match self.client.execute(request).await {
             Ok(response) if response.status().is_success() => Outcome::Done,
             Ok(response) => self.refused(response).await,
-            Err(error) => Outcome::Later { error: reason(error), after: None },
+            Err(error) => Outcome::Later { error: reason(error), after: None, blame: Blame::Target },
         }
     }
 
@@ -122,10 +122,18 @@ impl Poster {
         let error = if answer.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {answer}") };
         match status {
             StatusCode::GONE => Outcome::Dead { error },
-            _ if status.is_redirection() => Outcome::Later { error: format!("{error} (redirects are not followed)"), after },
-            _ => Outcome::Later { error, after },
+            _ if status.is_redirection() => {
+                Outcome::Later { error: format!("{error} (redirects are not followed)"), after, blame: Blame::Job }
+            }
+            _ => Outcome::Later { error, after, blame: blame(status) },
         }
     }
+}
+
+/// What a refusal tells: the server is in trouble or has too much to do, or it doesn't want this request.
+fn blame(status: StatusCode) -> Blame {
+    let target = status.is_server_error() || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&status);
+    if target { Blame::Target } else { Blame::Job }
 }
 
 /// The content type and the encoded body.
@@ -194,6 +202,16 @@ pub fn system_now() -> Now {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_to_blame() {
+        for status in [500, 502, 503, 504, 507, 599, 408, 429] {
+            assert_eq!(blame(StatusCode::from_u16(status).unwrap()), Blame::Target, "{status}");
+        }
+        for status in [400, 401, 403, 404, 409, 413, 422] {
+            assert_eq!(blame(StatusCode::from_u16(status).unwrap()), Blame::Job, "{status}");
+        }
+    }
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {
