@@ -134,6 +134,7 @@ impl Judging<'_> {
         let (status, at) = (self.mail.verdict.status, self.act.at);
         let Some(resending) = self.act.person().and_then(|person| person.resending.take()) else { return };
         let back = resending.due.is_none() && resending.when.contains(&status);
+        self.act.answers_resend = back;
         let tries = resending.made < resending.step.attempts;
         match (resending.due, back && tries) {
             (None, true) if resending.step.message == ResendMessage::Original && !self.mail.original_whole => {
