@@ -40,22 +40,14 @@ pub(super) struct Act<'a> {
     /// Whether it may act on the outside.
     pub fire: bool,
     pub original_whole: bool,
-    /// The mail is the answer to one that was sent again: no trigger begins that anew because of it.
-    pub answers_resend: bool,
+    /// The last attempt at sending again failed with this very mail: it begins no other.
+    pub given_up: bool,
 }
 
 impl<'a> Act<'a> {
     pub fn new(rules: &'a Rules, event: Event, whom: Option<PersonKey>, person: Option<Person>) -> Act<'a> {
         let (id, at) = (event.id(), event.at());
-        Act {
-            rules,
-            id,
-            at,
-            changes: Changes { whom, person, ..Changes::new(event) },
-            fire: true,
-            original_whole: false,
-            answers_resend: false,
-        }
+        Act { rules, id, at, changes: Changes { whom, person, ..Changes::new(event) }, fire: true, original_whole: false, given_up: false }
     }
 
     pub fn person(&mut self) -> Option<&mut Person> {
@@ -142,7 +134,7 @@ impl<'a> Act<'a> {
 
     /// One at a time, and only for a mail that is surely ours.
     fn resend(&mut self, cause: &Cause<'_>, place: u16, step: &ResendStep, facts: &Facts) {
-        if self.answers_resend || !facts.event.origin.signed || facts.event.verdict.address.is_none() {
+        if self.given_up || !facts.event.origin.signed || facts.event.verdict.address.is_none() {
             return;
         }
         if step.message == ResendMessage::Original && !self.original_whole {

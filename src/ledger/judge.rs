@@ -116,7 +116,7 @@ impl Judging<'_> {
 
     /// A domain whose hard bounces surge is guarded from this very mail on.
     fn mind_guard(&mut self) {
-        let (Some(guard), Status::HardBounce, None) = (self.act.rules.guard, self.mail.verdict.status, self.mail.import) else { return };
+        let (Some(guard), Status::HardBounce, true) = (self.act.rules.guard, self.mail.verdict.status, self.act.fire) else { return };
         let (false, Some(usual), Some(domain)) = (self.guarded, self.known.usual, self.domain()) else { return };
         let (at, lately) = (self.act.at, guard.lately(&self.known.domain, self.act.at));
         if !guard.surges(lately, usual) {
@@ -134,7 +134,6 @@ impl Judging<'_> {
         let (status, at) = (self.mail.verdict.status, self.act.at);
         let Some(resending) = self.act.person().and_then(|person| person.resending.take()) else { return };
         let back = resending.due.is_none() && resending.when.contains(&status);
-        self.act.answers_resend = back;
         let tries = resending.made < resending.step.attempts;
         match (resending.due, back && tries) {
             (None, true) if resending.step.message == ResendMessage::Original && !self.mail.original_whole => {
@@ -149,7 +148,7 @@ impl Judging<'_> {
             }
             (due, _) if !ends_resending(status) || (due.is_some() && resending.when.contains(&status)) => self.keep_resending(resending),
             (Some(due), _) => self.act.no_more(due),
-            (None, _) => {}
+            (None, _) => self.act.given_up = back,
         }
     }
 

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Rows read while the gate is held.
-const CHUNK: usize = 500;
+const CHUNK: usize = 200;
 
 /// Of the log, so much is read at a time, octets.
 const PIECE: u64 = 1 << 20;
@@ -170,22 +170,30 @@ impl Store {
         }
     }
 
-    /// The rows of a prefix in their order; `each` returns `false` to end it. The gate is let go now and then, so that the writer is never
-    /// stalled.
+    /// The rows of a prefix in their order; `each` returns `false` to end it. The gate is let go before `each` is called: a slow reader never
+    /// stalls the writer.
     fn rows_from(&self, prefix: &[u8], mut each: impl FnMut(&[u8], &[u8]) -> Result<bool, StoreError>) -> Result<(), StoreError> {
         let mut from = prefix.to_vec();
         loop {
-            let mut seen = 0;
-            let _gate = self.shared.read()?;
-            for row in self.shared.db.range(from.clone()..).take(CHUNK) {
-                let (key, first) = row?;
-                if !key.starts_with(prefix) || !each(&key, &whole(&self.shared.db, &key, first)?)? {
+            let mut rows = Vec::new();
+            {
+                let _gate = self.shared.read()?;
+                for row in self.shared.db.range(from.clone()..).take(CHUNK) {
+                    let (key, first) = row?;
+                    if key.starts_with(prefix) {
+                        let row = whole(&self.shared.db, &key, first)?;
+                        rows.push((key, row));
+                    }
+                }
+            }
+            let last = rows.len() < CHUNK;
+            for (key, row) in rows {
+                if !each(&key, &row)? {
                     return Ok(());
                 }
                 from = [&key, &[0][..]].concat();
-                seen += 1;
             }
-            if seen < CHUNK {
+            if last {
                 return Ok(());
             }
         }

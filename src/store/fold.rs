@@ -1,43 +1,33 @@
 //! A batch: inputs folded in the order in which they came, each over what those before it left. Nothing is written here but into the
 //! streams' buffers; [`super::writer`] commits.
 
+mod timed;
+mod write;
+
 use std::{
     collections::{BTreeSet, HashMap},
-    io,
     sync::Arc,
 };
 
 use bytes::Bytes;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{
-    Judge, KeyOf, Recorded, StoreError, gather,
+    Judge, KeyOf, Recorded, StoreError,
     keys::{self, ScopeKind},
-    outbox::{self, Made},
     overlay::{Overlay, Rows},
-    people::{self, TaskRow},
-    person_row,
-    rows::{AddressRow, EventRecord, JobBody, Position, State, decode, encode, time},
+    people, person_row,
+    rows::{State, decode, encode, time},
     scopes::Scopes,
-    segments::{COMMIT, EVENT, JOB, RAW, Stream},
-    timers::{self, Due},
+    segments::{RAW, Stream},
 };
 use crate::{
-    action::Task,
     ledger::{
-        Changes, HOURS_REACH, Hand, HandInput, Held, Input, JobDraft, Known, MailInput, Per, Person, RawRef, ReportState, Standing, Timer,
-        TimerChange, TimerInput, domain_of,
+        Changes, HOURS_REACH, Hand, HandInput, Held, Input, Known, MailInput, Per, Person, RawRef, Standing, Timer, TimerInput, domain_of,
     },
-    outbox::{JobId, lane},
     taxonomy::Status,
     verp::PersonKey,
 };
-
-/// So many bytes of events lie at most between two that have a position row: what reading one event costs.
-const POSITION_EVERY: u64 = 16 << 10;
-
-/// So many persons an address stands for at most, in the index; further ones are not found by it.
-const PERSONS_PER_ADDRESS: usize = 16;
 
 pub struct Fold<'a> {
     tree: &'a sled::Tree,
@@ -106,67 +96,6 @@ impl<'a> Fold<'a> {
     pub fn record(&mut self, inputs: &[Input], raw: &Bytes, now: Timestamp) -> Result<Vec<Recorded>, StoreError> {
         let mut kept = None;
         inputs.iter().map(|input| self.input(input, raw, &mut kept, now)).collect()
-    }
-
-    /// Timers that are due, at most `most`. Returns how many there were.
-    pub fn run_timers(&mut self, now: Timestamp, most: usize) -> Result<usize, StoreError> {
-        let due = timers::due(&self.rows, self.tree, now, most)?;
-        let count = due.len();
-        for Due { key, input } in due {
-            // One that ran before it in this batch can have taken it away.
-            if self.rows.get(&key)?.is_none() {
-                continue;
-            }
-            self.rows.remove(key)?;
-            match &input.timer {
-                Timer::Gather { key } => {
-                    self.jobs_changed = true;
-                    gather::due(&mut self.rows, &mut self.state, *key, now)?;
-                }
-                Timer::Guard { domain } => self.guard_due(&domain.clone(), input, now)?,
-                _ => drop(self.input(&Input::Timer(input), &Bytes::new(), &mut None, now)?),
-            }
-        }
-        Ok(count)
-    }
-
-    /// The timers of the reports' schedules, as the configuration has them now.
-    pub fn plan(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        let mut plans = self.rules.plans(now);
-        for (key, _) in self.rows.untouched(&[keys::REPORT], &[keys::REPORT + 1], usize::MAX)? {
-            let name = String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned();
-            plans.entry(name).or_insert(Timestamp::MAX);
-        }
-        for (name, next) in plans {
-            let next = (next < Timestamp::MAX).then_some(next);
-            let state = people::report(&self.rows, &name)?;
-            // What fell due while nothing ran is still to be done.
-            let overdue = next.is_some() && state.next.is_some_and(|due| due <= now);
-            if overdue || state.next == next {
-                continue;
-            }
-            let timer = Timer::Report { name: name.clone() };
-            if let Some(due) = state.next {
-                timers::change(&mut self.rows, TimerChange::Clear { timer: timer.clone(), due })?;
-            }
-            if let Some(due) = next {
-                timers::change(&mut self.rows, TimerChange::Set { timer, due, facts: None })?;
-            }
-            people::put_report(&mut self.rows, &name, ReportState { next, ..state })?;
-        }
-        Ok(())
-    }
-
-    /// Some of what waits there, one after the other; the rest at the next turn.
-    fn guard_due(&mut self, domain: &str, input: TimerInput, now: Timestamp) -> Result<(), StoreError> {
-        let ending = people::guard(&self.rows, domain)?.is_some_and(|guard| guard.ending.is_some());
-        if let (true, Some((row, held))) = (ending, people::first_held(&self.rows, self.tree, domain)?) {
-            self.rows.remove(row)?;
-            self.judge_and_write(&Input::Timer(input.clone()), Some(held), now)?;
-            let again = TimerChange::Set { timer: input.timer, due: now.max(time(self.state.last_at)), facts: None };
-            return timers::change(&mut self.rows, again);
-        }
-        self.judge_and_write(&Input::Timer(input), None, now).map(drop)
     }
 
     fn input(&mut self, input: &Input, raw: &Bytes, kept: &mut Option<RawRef>, now: Timestamp) -> Result<Recorded, StoreError> {
@@ -310,100 +239,6 @@ impl<'a> Fold<'a> {
             if let Some(name) = name {
                 self.scopes.mark(&self.rows, kind, name, mark.fired.clone())?;
             }
-        }
-        Ok(())
-    }
-
-    /// The event and its jobs into the segments, the person and what stands beside into the batch.
-    fn write(&mut self, dedupe: [u8; keys::DEDUPE_OCTETS], changes: Changes, event: u64, at: Timestamp) -> Result<(), StoreError> {
-        let record = EventRecord { dedupe, event: changes.event }.to_bytes()?;
-        let place = self.append(EVENT, &record)?;
-        let far = self
-            .state
-            .position
-            .is_none_or(|(segment, offset)| segment != place.segment || place.offset.saturating_sub(offset) >= POSITION_EVERY);
-        if far {
-            self.state.position = Some((place.segment, place.offset));
-            self.rows.put(keys::position(event), encode(&Position { segment: place.segment, offset: place.offset })?)?;
-        }
-        for job in changes.jobs {
-            self.job(job, changes.whom, event, at)?;
-        }
-        if let Some(change) = changes.guard {
-            people::change_guard(&mut self.rows, &mut self.state, change, at)?;
-        }
-        if let Some((name, state)) = changes.report {
-            people::put_report(&mut self.rows, &name, state)?;
-        }
-        for held in &changes.held {
-            people::hold(&mut self.rows, event, held)?;
-        }
-        for change in changes.timers {
-            timers::change(&mut self.rows, change)?;
-        }
-        let Some(key) = changes.whom else { return Ok(()) };
-        for collected in changes.collected {
-            people::collect(&mut self.rows, key, collected)?;
-        }
-        if let Some(person) = changes.person {
-            self.index(key, &person)?;
-            let before = self.persons.get(&key).and_then(Option::as_ref);
-            people::members(&mut self.rows, key, before, &person)?;
-            self.persons.insert(key, Some(person));
-            self.persons_changed.insert(key);
-        }
-        Ok(())
-    }
-
-    /// Into the outbox at once, to others that it waits for, or to the tasks for people.
-    fn job(&mut self, job: JobDraft, whom: Option<PersonKey>, event: u64, at: Timestamp) -> Result<(), StoreError> {
-        let id = JobId { epoch: self.epoch, event, trigger: job.trigger, place: job.place };
-        let (lane, waits) = (lane(&job.task), job.task.gather());
-        let todo = match &job.task {
-            Task::Todo(todo) => Some(todo.due),
-            _ => None,
-        };
-        let body = postcard::to_stdvec(&JobBody::V1 { id, task: job.task, facts: job.facts }).map_err(StoreError::read)?;
-        let body = self.append(JOB, &body)?;
-        if let Some(due) = todo {
-            let due = due.and_then(|due| at.saturating_add(SignedDuration::try_from(due).ok()?).ok());
-            return self.rows.put(keys::task(id), encode(&TaskRow { person: whom, made: at, due, done: None, body })?);
-        }
-        self.jobs_changed = true;
-        match waits {
-            Some(gather) => gather::admit(&mut self.rows, &mut self.state, gather, id, at, body, &lane),
-            None => outbox::create(
-                &mut self.rows,
-                &mut self.state,
-                id,
-                at,
-                Made { body, lane: keys::lane(&lane), parts: Vec::new(), beyond: 0 },
-            ),
-        }
-    }
-
-    fn append(&mut self, kind: u8, bytes: &[u8]) -> Result<RawRef, StoreError> {
-        if !self.appended {
-            self.appended = true;
-            self.events.append(COMMIT, &[], self.state.last_at).map_err(StoreError::read)?;
-        }
-        self.events.append(kind, &[bytes], self.state.last_at).map_err(|error: io::Error| StoreError::read(error))
-    }
-
-    /// Lets a person be found by an address that isn't their own key.
-    fn index(&mut self, key: PersonKey, person: &Person) -> Result<(), StoreError> {
-        let Some(address) = person.address.as_deref() else { return Ok(()) };
-        let known = self.persons.get(&key).and_then(|before| before.as_ref()).and_then(|before| before.address.as_deref());
-        if known == Some(address) || self.own_key.as_ref().is_some_and(|own_key| own_key(address) == key) {
-            return Ok(());
-        }
-        let row = keys::address(address);
-        let mut persons: AddressRow = match self.rows.get(&row)? {
-            Some(bytes) => decode(&bytes, "an address")?,
-            None => AddressRow::new(),
-        };
-        if persons.len() < PERSONS_PER_ADDRESS && persons.insert(key) {
-            self.rows.put(row, encode(&persons)?)?;
         }
         Ok(())
     }

@@ -22,6 +22,7 @@
 //! 1,500,000 on a busy machine. A service manager must allow for that.
 
 mod beside;
+mod command;
 mod error;
 mod expire;
 mod fold;
@@ -65,8 +66,8 @@ pub use self::{
     scopes::{NAMES, OTHER},
 };
 use self::{
+    command::{Command, Reply},
     shared::Shared,
-    writer::{Command, Reply},
 };
 use crate::{
     ledger::{Changes, Input, Known, Per, Rules, Scope},

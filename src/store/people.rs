@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     StoreError, keys,
-    overlay::Overlay,
+    overlay::{Overlay, whole},
     rows::{State, decode, encode},
 };
 use crate::{
@@ -100,12 +100,11 @@ pub fn hold(rows: &mut Overlay<'_>, event: u64, held: &Held) -> Result<(), Store
     rows.put(keys::held(&held.domain, event, held.job_key), encode(held)?)
 }
 
-/// The first of a domain that waits, in the order of the events; what this batch put there comes in the next.
-pub fn first_held(rows: &Overlay<'_>, tree: &sled::Tree, domain: &str) -> Result<Option<(Vec<u8>, Held)>, StoreError> {
+/// The first of a domain that wait, in the order of the events; what this batch put there comes in the next.
+pub fn first_held(rows: &Overlay<'_>, tree: &sled::Tree, domain: &str, most: usize) -> Result<Vec<(Vec<u8>, Held)>, StoreError> {
     let (first, last) = keys::held_of(domain);
-    let Some((key, row)) = rows.untouched(&first, &last, 1)?.into_iter().next() else { return Ok(None) };
-    let held = decode(&super::overlay::whole(tree, &key, row)?, "what waits of a guarded domain")?;
-    Ok(Some((key.to_vec(), held)))
+    let found = rows.untouched(&first, &last, most)?.into_iter();
+    found.map(|(key, row)| Ok((key.to_vec(), decode(&whole(tree, &key, row)?, "what waits of a guarded domain")?))).collect()
 }
 
 pub fn task_done(rows: &mut Overlay<'_>, id: JobId, at: Timestamp) -> Result<bool, StoreError> {

@@ -8,21 +8,21 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError, Sender},
+        mpsc::{Receiver, RecvTimeoutError},
     },
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use fail::fail_point;
 use jiff::Timestamp;
-use tokio::sync::oneshot;
 
 use super::{
-    Decided, Options, Recorded, StoreError, expire,
+    Options, StoreError,
+    command::{Answer, Command},
+    expire,
     fold::Fold,
     keys,
     marker::{self, Marker},
-    outbox,
     overlay::Rows,
     rows::{State, encode},
     scopes,
@@ -30,54 +30,6 @@ use super::{
     shared::Shared,
     timers,
 };
-use crate::{
-    ledger::Input,
-    outbox::{Job, JobId, Want},
-};
-
-pub type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
-
-pub enum Command {
-    Record {
-        inputs: Vec<Input>,
-        raw: Bytes,
-        reply: Reply<Vec<Recorded>>,
-    },
-    Claim {
-        now: Timestamp,
-        until: Timestamp,
-        want: Want,
-        reply: Reply<Vec<Job>>,
-    },
-    Finish {
-        id: JobId,
-        decided: Decided,
-        reply: Reply<bool>,
-    },
-    Retry {
-        id: JobId,
-        reply: Reply<bool>,
-    },
-    Drop {
-        id: JobId,
-        reply: Reply<bool>,
-    },
-    Expire {
-        reply: Reply<usize>,
-    },
-    /// Runs all timers that are due. With `plan`, the reports' schedules are looked at first.
-    Tick {
-        plan: bool,
-        reply: Reply<usize>,
-    },
-    Close {
-        reply: Sender<Result<(), StoreError>>,
-    },
-}
-
-/// A command's answer, given when the batch is durable or can't be any more.
-type Answer = Box<dyn FnOnce(Option<&StoreError>)>;
-
 /// The most of a batch: more would make the first wait for the last.
 const BATCH_COMMANDS: usize = 256;
 const BATCH_BYTES: usize = 8 << 20;
@@ -263,8 +215,10 @@ impl Writer {
             return Ok(());
         }
         rows.insert(keys::STATE.to_vec(), Some(encode(&state)?));
+        fail_point!("before-segments", |_| std::process::abort());
         self.raw.sync().map_err(StoreError::fatal)?;
         self.events.sync().map_err(StoreError::fatal)?;
+        fail_point!("before-rows", |_| std::process::abort());
         let mut batch = sled::Batch::default();
         for (key, row) in rows {
             match row {
@@ -286,8 +240,11 @@ impl Writer {
 
     fn make_durable(&self, batch: sled::Batch) -> Result<(), StoreError> {
         self.shared.db.apply_batch(batch)?;
+        fail_point!("before-flush", |_| std::process::abort());
         self.shared.db.flush()?;
-        self.options.platter.sync(&self.sled_file, &self.sled_path).map_err(StoreError::read)
+        self.options.platter.sync(&self.sled_file, &self.sled_path).map_err(StoreError::read)?;
+        fail_point!("after-commit", |_| std::process::abort());
+        Ok(())
     }
 
     fn idle(&mut self) -> Result<(), StoreError> {
@@ -361,64 +318,4 @@ fn refuse(inbox: &Receiver<Command>, error: &StoreError) {
             return;
         }
     }
-}
-
-impl Command {
-    fn bytes(&self) -> usize {
-        match self {
-            Command::Record { raw, .. } => raw.len(),
-            _ => 0,
-        }
-    }
-
-    /// Folds the command in; its answer waits for the commit.
-    fn fold(self, fold: &mut Fold<'_>, now: Timestamp, answers: &mut Vec<Answer>) -> Result<(), StoreError> {
-        match self {
-            Command::Record { inputs, raw, reply } => {
-                let recorded = fold.record(&inputs, &raw, now);
-                later(recorded, reply, answers)
-            }
-            Command::Claim { now, until, want, reply } => {
-                let claimed = outbox::claim(&mut fold.rows, &mut fold.state, fold.events.folder(), now, until, &want);
-                later(claimed, reply, answers)
-            }
-            Command::Finish { id, decided, reply } => {
-                fold.jobs_changed = true;
-                later(outbox::finish(&mut fold.rows, &mut fold.state, now, id, decided), reply, answers)
-            }
-            Command::Retry { id, reply } => {
-                fold.jobs_changed = true;
-                later(outbox::retry(&mut fold.rows, &mut fold.state, now, id), reply, answers)
-            }
-            Command::Drop { id, reply } => {
-                fold.jobs_changed = true;
-                later(outbox::drop_job(&mut fold.rows, &mut fold.state, id), reply, answers)
-            }
-            Command::Expire { .. } | Command::Tick { .. } | Command::Close { .. } => Ok(()),
-        }
-    }
-
-    fn refuse(self, error: &StoreError) {
-        let error = error.clone();
-        // Whoever asked may have gone away; then nobody has to be told.
-        match self {
-            Command::Record { reply, .. } => drop(reply.send(Err(error))),
-            Command::Claim { reply, .. } => drop(reply.send(Err(error))),
-            Command::Finish { reply, .. } | Command::Retry { reply, .. } | Command::Drop { reply, .. } => drop(reply.send(Err(error))),
-            Command::Expire { reply } | Command::Tick { reply, .. } => drop(reply.send(Err(error))),
-            Command::Close { reply } => drop(reply.send(Err(error))),
-        }
-    }
-}
-
-/// Keeps an answer until the batch is durable. What went wrong in folding is wrong for the whole batch.
-fn later<T: 'static>(result: Result<T, StoreError>, reply: Reply<T>, answers: &mut Vec<Answer>) -> Result<(), StoreError> {
-    let (answer, result) = match result {
-        Ok(value) => (Ok(value), Ok(())),
-        Err(error) => (Err(error.clone().into_fatal()), Err(error)),
-    };
-    answers.push(Box::new(move |fatal| {
-        let _ = reply.send(fatal.map_or(answer, |error| Err(error.clone())));
-    }));
-    result
 }
