@@ -5,7 +5,7 @@ pub const SUBJECT_CHARS: usize = 250;
 
 /// Characters that change the order in which others are shown, or end a line where few programs expect it.
 fn deceptive(c: char) -> bool {
-    matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}' | '\u{FEFF}')
+    matches!(c, '\u{061C}' | '\u{200E}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
 }
 
 /// Several lines: no control character but newline and tab, CRLF and bare CR become newline.
