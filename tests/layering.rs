@@ -36,6 +36,8 @@ const PURE: &[&str] = &[
     "action/render",
     "action/context",
     "action/report",
+    "action/digest",
+    "action/resend",
     "action/webhook",
     "action/url",
     "alert/threshold",

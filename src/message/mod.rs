@@ -14,11 +14,13 @@ mod outline;
 mod parts;
 mod prose;
 mod report;
+mod returned;
 mod separator;
 mod text;
 
 pub use outline::{PartSeen, Taken, outline};
 pub use report::*;
+pub use returned::returned;
 
 use parts::Part;
 
@@ -53,6 +55,7 @@ fn whole(raw: &[u8], outermost: bool, seen: &mut dyn FnMut(&Part<'_>, Taken)) ->
     }
     let Reader { texts, returned, .. } = reader;
     report.original = returned;
+    report.original_whole = outermost && returned::find(raw, &parts).is_some();
     texts.finish(&mut report);
     if outermost {
         unwrap_report(&parts, &mut report);

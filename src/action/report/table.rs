@@ -78,8 +78,8 @@ pub fn html(fields: &[String], people: &[Entry]) -> Shown {
             // What is wide gives way first where the screen is narrow.
             let style = match field.as_str() {
                 "diagnostic" | "tags" => "style=\"min-width:200px;overflow-wrap:anywhere\"",
-                "address" => "style=\"min-width:130px;overflow-wrap:anywhere\"",
-                "at" | "first_seen" | "last_seen" => "style=\"min-width:75px\"",
+                "address" => "style=\"min-width:190px;overflow-wrap:anywhere\"",
+                "at" | "first_seen" | "last_seen" => "style=\"min-width:88px\"",
                 _ => "nowrap",
             };
             let _ = write!(out, "<td align=\"{}\" {style}>{}</td>", align(field), HtmlEscape(&text));
