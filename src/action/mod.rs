@@ -3,16 +3,19 @@
 //! Knows neither counters nor the engine. A delivery never panics and never outlives its deadline; what went wrong is in its
 //! [`crate::outbox::Outcome`].
 
+mod again;
 pub mod clean;
 pub mod compose;
 mod context;
-pub mod given;
+mod digest;
+mod errands;
 mod mail;
 mod post;
 mod rate;
 mod relay;
 pub mod render;
 pub mod report;
+mod resend;
 mod row;
 mod task;
 pub mod transport;
@@ -22,10 +25,12 @@ pub mod webhook;
 use std::{sync::Arc, time::Duration};
 
 pub use context::{Context, NAMES, rfc3339, sample_facts};
+pub use errands::{DaysLoader, PeopleLoader, Sources, VerpSender};
 pub use mail::{OwnSender, Postman};
 pub use post::{Now, Poster, system_now};
 pub use rate::Rate;
 pub use relay::{EnvelopeFrom, Mail, Relay, Security};
+pub use resend::check_resend_source;
 pub use row::{EventRow, event_row};
 pub use task::*;
 
@@ -45,13 +50,19 @@ pub struct Dispatcher {
     postman: Option<Postman>,
     poster: Poster,
     raw: RawLoader,
+    sources: Sources,
 }
 
 impl Dispatcher {
     /// `mail` is `[mail]`; without it mails wait until there is one.
     pub fn new(mail: Option<&Mail>, hostname: &str, own_sender: OwnSender, raw: RawLoader) -> Result<Dispatcher, String> {
         let postman = mail.map(|mail| Postman::new(mail, hostname, own_sender));
-        Ok(Dispatcher { postman, poster: Poster::new(post::DEADLINE, system_now())?, raw })
+        Ok(Dispatcher { postman, poster: Poster::new(post::DEADLINE, system_now())?, raw, sources: Sources::default() })
+    }
+
+    /// With what reports and resends need; without it they wait.
+    pub fn with_sources(self, sources: Sources) -> Dispatcher {
+        Dispatcher { sources, ..self }
     }
 
     /// One attempt at one job, over within 150 s.
@@ -64,7 +75,8 @@ impl Dispatcher {
                     Ok(raw) => postman.forward(job, to, &raw).await,
                     Err(outcome) => outcome,
                 },
-                (Task::Report(_) | Task::Resend(_), Some(_)) => later("not built yet", Blame::Us),
+                (Task::Report(task), Some(postman)) => self.report(postman, job, task).await,
+                (Task::Resend(message), Some(postman)) => self.resend(postman, job, message).await,
                 (Task::Todo(_), _) => Outcome::Dead { error: "a task is for a person to do".to_owned() },
                 (_, None) => later("no way to send mail is configured: [mail] is missing", Blame::Us),
             }
@@ -76,9 +88,9 @@ impl Dispatcher {
         let (raw, event) = (self.raw.clone(), job.facts.event.clone());
         match tokio::task::spawn_blocking(move || raw(&event)).await {
             Ok(Ok(Some(raw))) => Ok(raw),
-            Ok(Ok(None)) => Err(Outcome::Dead { error: "the mail to forward isn't kept any more".to_owned() }),
-            Ok(Err(error)) => Err(later(&format!("the mail to forward can't be read: {error}"), Blame::Us)),
-            Err(_) => Err(later("the mail to forward can't be read", Blame::Us)),
+            Ok(Ok(None)) => Err(Outcome::Dead { error: "the mail isn't kept any more".to_owned() }),
+            Ok(Err(error)) => Err(later(&format!("the mail can't be read: {error}"), Blame::Us)),
+            Err(_) => Err(later("the mail can't be read", Blame::Us)),
         }
     }
 }

@@ -14,12 +14,14 @@ mod outline;
 mod parts;
 mod prose;
 mod report;
+mod returned;
 mod separator;
 mod text;
 mod trace;
 
 pub use outline::{PartSeen, Taken, outline};
 pub use report::*;
+pub use returned::returned;
 pub use trace::{Trace, trace};
 
 use parts::Part;
@@ -55,6 +57,7 @@ fn whole(raw: &[u8], outermost: bool, seen: &mut dyn FnMut(&Part<'_>, Taken)) ->
     }
     let Reader { texts, returned, .. } = reader;
     report.original = returned;
+    report.original_whole = outermost && returned::find(raw, &parts).is_some();
     texts.finish(&mut report);
     if outermost {
         unwrap_report(&parts, &mut report);
