@@ -4,11 +4,14 @@
 //! [`crate::outbox::Outcome`].
 
 mod again;
+mod batch;
 pub mod clean;
 pub mod compose;
 mod context;
 mod digest;
 mod errands;
+#[cfg(test)]
+mod hostile;
 mod mail;
 mod post;
 mod relay;
