@@ -40,6 +40,7 @@ fn dispatcher(catcher: &MailCatcher, raw: Option<Vec<u8>>, people: usize) -> Dis
             assert_eq!(last - first, 55);
             Ok([(last, [(Status::HardBounce, 12)].into())].into())
         })),
+        original: Some(Arc::new(bounced::message::returned)),
         verp: Some(Arc::new(|address, campaign| {
             let fresh = format!("b+{}+fresh+{}@returns.example.com", campaign?, address.replace('@', "="));
             Some(fresh).filter(|_| !address.starts_with("nobody"))

@@ -27,7 +27,7 @@ pub mod webhook;
 use std::{sync::Arc, time::Duration};
 
 pub use context::{Context, NAMES, rfc3339, sample_facts};
-pub use errands::{DaysLoader, PeopleLoader, Sources, VerpSender};
+pub use errands::{DaysLoader, OriginalFinder, PeopleLoader, Sources, VerpSender};
 pub use mail::{OwnSender, Postman};
 pub use post::{Now, Poster, system_now};
 pub use relay::{EnvelopeFrom, Mail, Relay, Security};
