@@ -40,6 +40,7 @@ const PURE: &[&str] = &[
     "action/render",
     "action/context",
     "action/report",
+    "action/batch",
     "action/digest",
     "action/resend",
     "action/webhook",

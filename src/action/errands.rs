@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     ledger::{Counts, Entry},
-    outbox::{Job, Outcome},
+    outbox::{Blame, Job, Outcome},
     verp::day_of,
 };
 
@@ -26,6 +26,9 @@ pub type DaysLoader = Arc<dyn Fn(u32, u32) -> Result<BTreeMap<u32, Counts>, Stri
 /// A fresh signed return address for a mail to this address in this campaign; `None` where none can be made.
 pub type VerpSender = Arc<dyn Fn(&str, Option<&str>) -> Option<String> + Send + Sync>;
 
+/// The mail that a bounce returned, out of the bounce's own bytes; `None` where it isn't there whole.
+pub type OriginalFinder = Arc<dyn Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync>;
+
 /// Where these things come from.
 #[derive(Clone, Default)]
 pub struct Sources {
@@ -33,6 +36,7 @@ pub struct Sources {
     /// Without it reports have no chart.
     pub days: Option<DaysLoader>,
     pub verp: Option<VerpSender>,
+    pub original: Option<OriginalFinder>,
 }
 
 impl Sources {
@@ -53,8 +57,8 @@ impl Dispatcher {
         let finished = tokio::task::spawn_blocking(move || sources.report(&owned, created, &id, &hostname)).await;
         match finished {
             Ok(Ok(finished)) => postman.report(job, task, &finished).await,
-            Ok(Err(error)) => later(&format!("the report can't be made: {error}")),
-            Err(_) => later("the report can't be made"),
+            Ok(Err(error)) => later(&format!("the report can't be made: {error}"), Blame::Us),
+            Err(_) => later("the report can't be made", Blame::Us),
         }
     }
 
@@ -73,7 +77,10 @@ impl Dispatcher {
             ResendMessage::Given(source) => resend::given(source, &Context::new(&job.facts, &id))
                 .and_then(|mail| way.given(&mail, postman.from(), job.created, postman.hostname())),
             ResendMessage::Original => match self.load_raw(job).await {
-                Ok(raw) => resend::original(&raw).and_then(|bytes| way.letter(bytes)),
+                Ok(raw) => match self.sources.original.as_ref().and_then(|find| find(&raw)) {
+                    Some(returned) => way.letter(resend::original(&returned)),
+                    None => return dead("the bounce does not hold the original whole".to_owned()),
+                },
                 Err(outcome) => return outcome,
             },
         };

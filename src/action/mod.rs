@@ -4,11 +4,14 @@
 //! [`crate::outbox::Outcome`].
 
 mod again;
+mod batch;
 pub mod clean;
 pub mod compose;
 mod context;
 mod digest;
 mod errands;
+#[cfg(test)]
+mod hostile;
 mod mail;
 mod post;
 mod rate;
@@ -25,7 +28,7 @@ pub mod webhook;
 use std::{sync::Arc, time::Duration};
 
 pub use context::{Context, NAMES, rfc3339, sample_facts};
-pub use errands::{DaysLoader, PeopleLoader, Sources, VerpSender};
+pub use errands::{DaysLoader, OriginalFinder, PeopleLoader, Sources, VerpSender};
 pub use mail::{OwnSender, Postman};
 pub use post::{Now, Poster, system_now};
 pub use rate::Rate;

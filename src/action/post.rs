@@ -18,11 +18,14 @@ use reqwest::{
 };
 
 use super::{
-    Context, PostBody, PostTask, clean, event_row,
+    Context, PostBody, PostTask, batch, clean, event_row,
     render::{self, Kind},
     webhook::Secrets,
 };
-use crate::outbox::{Blame, Job, Outcome};
+use crate::{
+    ledger::Facts,
+    outbox::{Blame, Job, Outcome},
+};
 
 /// From the connect to the end of the answer.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -95,7 +98,10 @@ impl Poster {
             let name = header_name(name).map_err(Fault::Dead)?;
             headers.insert(name, HeaderValue::from_bytes(value.as_bytes()).map_err(|error| Fault::Dead(error.to_string()))?);
         }
-        let (kind, body) = body(&task.body, job, &context).map_err(dead)?;
+        let (kind, body) = match task.batch.is_some() || !job.others.is_empty() {
+            true => ("application/json", batch::body(&task.body, job).map_err(dead)?),
+            false => body(&task.body, &job.facts, &context).map_err(dead)?,
+        };
         headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(kind));
         let timestamp = (self.now)().as_second();
         headers.insert("webhook-id", text_header(&id)?);
@@ -137,10 +143,10 @@ fn blame(status: StatusCode) -> Blame {
 }
 
 /// The content type and the encoded body.
-fn body(body: &PostBody, job: &Job, context: &Context) -> Result<(&'static str, String), render::Error> {
+fn body(body: &PostBody, facts: &Facts, context: &Context) -> Result<(&'static str, String), render::Error> {
     match body {
         PostBody::Json(source) => Ok(("application/json", render::render_json(source, context)?)),
-        PostBody::Event => Ok(("application/json", event_row(&job.facts.event).to_string())),
+        PostBody::Event => Ok(("application/json", event_row(&facts.event).to_string())),
         PostBody::Form(fields) => {
             let mut pairs = Vec::new();
             let mut room = render::MAX_OUTPUT;

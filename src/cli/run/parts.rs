@@ -49,6 +49,7 @@ pub(super) fn sources(config: &Config, store: &Arc<Store>) -> Sources {
     Sources {
         people: Some(Arc::new(move |report, delivery| people.collected(report, delivery).map_err(text))),
         days: Some(Arc::new(move |first, last| days.days(Which::Counted, first..=last).map_err(text))),
+        original: Some(Arc::new(crate::message::returned)),
         verp: Some(Arc::new(move |address, campaign| codec.encode(address, campaign, None, day_of(Timestamp::now())).ok())),
     }
 }
