@@ -346,7 +346,7 @@ impl<'a> Signs<'a> {
             return Some(Nature::of(Status::AutoReply, notice.map_or("auto-submitted", |hit| hit.rule.name.as_str()), evidence));
         }
         notice
-            .filter(|hit| hit.rule.weight >= SURE && (self.automatic() || self.null_sender || self.no_mail_client()))
+            .filter(|hit| hit.rule.weight >= SURE && (self.automatic() || self.null_sender || self.no_mail_client() || self.retitled()))
             .map(|hit| self.of_notice(hit))
     }
 
@@ -354,6 +354,12 @@ impl<'a> Signs<'a> {
     fn no_mail_client(&self) -> bool {
         let client = ["mime-version", "user-agent", "x-mailer", "references"].iter().any(|name| self.field(name).is_some());
         !client && self.report.header.in_reply_to.is_empty()
+    }
+
+    /// An answer under a subject of its own: a person's mail client keeps the subject and writes "Re:" before it.
+    fn retitled(&self) -> bool {
+        let (header, subject) = (&self.report.header, self.subject.norm());
+        !header.in_reply_to.is_empty() && !subject.is_empty() && !subject.contains([':', '：'])
     }
 
     fn asks_by_subject(&self) -> Option<&Hit> {
