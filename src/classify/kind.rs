@@ -169,7 +169,8 @@ impl<'a> Signs<'a> {
         if self.report.form == Form::Arf {
             return Some(Nature::of(Status::SpamComplaint, "feedback-report", None));
         }
-        if self.report.form == Form::Mdn || self.report.disposition.is_some() {
+        let rejected = self.notice_hits.iter().any(|hit| hit.rule.name == "filter-refusal");
+        if (self.report.form == Form::Mdn || self.report.disposition.is_some()) && !rejected {
             let kind = self.report.disposition.as_ref().and_then(|disposition| disposition.kind.clone());
             return Some(Nature::of(Status::AutoReply, "disposition-notification", kind));
         }
@@ -185,8 +186,8 @@ impl<'a> Signs<'a> {
         }
         let list = self.field("list-id").or_else(|| self.field("list-post"));
         let automatic = self.report.header.auto_submitted.as_deref().is_some_and(|value| !value.trim().eq_ignore_ascii_case("no"));
-        let refused = self.notice_hits.iter().any(|hit| hit.rule.name == "list-refusal");
-        (list.is_some() && !refused && !self.daemon && !automatic && !self.has_fields())
+        let manager = self.notice_hits.iter().any(|hit| hit.rule.name.starts_with("list-"));
+        (list.is_some() && !manager && !self.daemon && !automatic && !self.has_fields())
             .then(|| Nature::of(Status::Undetermined, "list-post", list.map(str::to_owned)))
     }
 
@@ -218,6 +219,8 @@ impl<'a> Signs<'a> {
         signs -= if reply && !self.daemon { 3 } else { 0 };
         signs -= if self.auto_reply_sure() && !self.has_fields() { 4 } else { 0 };
         signs -= if self.challenge().is_some() && !self.has_fields() { 4 } else { 0 };
+        // A list manager that refuses a post sends it back; its help text only tells who may post.
+        signs -= if self.plain().is_some() && self.report.original.is_none() && !self.has_fields() { 4 } else { 0 };
         signs -= if self.complaint().is_some() && !self.has_fields() { 6 } else { 0 };
         (signs >= BOUNCE).then(|| self.as_bounce())
     }
@@ -250,6 +253,12 @@ impl<'a> Signs<'a> {
             || subject.is_some() && notice.is_some()
             || (subject.is_some() || notice.is_some()) && (self.automatic() || self.null_sender);
         notice.or(subject).filter(|_| enough)
+    }
+
+    /// Words of an automatic answer that nothing else says.
+    fn plain(&self) -> Option<&Hit> {
+        let plain = [Status::AutoReply, Status::ChallengeResponse];
+        self.notice_hits.iter().find(|hit| hit.rule.weight >= 90 && plain.contains(&hit.rule.status))
     }
 
     fn complaint(&self) -> Option<Nature> {
@@ -298,12 +307,20 @@ impl<'a> Signs<'a> {
         let exchange = self
             .field("x-auto-response-suppress")
             .filter(|_| self.report.header.auto_submitted.as_deref().is_some_and(|v| v.trim().to_ascii_lowercase().starts_with("auto-")));
-        known.or(apple).or(mailer).or(exchange)
+        // formail's answers as procmailex(5) has them: the loop mark is the answering mailbox; a list's is not whom the mail is from.
+        let from = &self.report.header.from;
+        let looped = self
+            .field("x-loop")
+            .filter(|value| !self.report.header.in_reply_to.is_empty() && from.iter().any(|from| from.eq_ignore_ascii_case(value.trim())));
+        known.or(apple).or(mailer).or(exchange).or(looped)
     }
 
     fn reply(&self) -> Option<Nature> {
         if let Some(complaint) = self.complaint() {
             return Some(complaint);
+        }
+        if let Some(hit) = self.plain() {
+            return Some(self.of_notice(hit));
         }
         if let Some(hit) = self.challenge() {
             return Some(if self.notice(Status::ChallengeResponse).is_some() { self.of_notice(hit) } else { self.of_subject(hit) });
@@ -328,7 +345,21 @@ impl<'a> Signs<'a> {
                 .or_else(|| field.or(precedence).map(|value| text::tidy(value, 100)));
             return Some(Nature::of(Status::AutoReply, notice.map_or("auto-submitted", |hit| hit.rule.name.as_str()), evidence));
         }
-        notice.filter(|hit| hit.rule.weight >= SURE && (self.automatic() || self.null_sender)).map(|hit| self.of_notice(hit))
+        notice
+            .filter(|hit| hit.rule.weight >= SURE && (self.automatic() || self.null_sender || self.no_mail_client() || self.retitled()))
+            .map(|hit| self.of_notice(hit))
+    }
+
+    /// A mail that no mail client wrote: those say that they write MIME, and which mail they answer. vacation(1) and home-made scripts don't.
+    fn no_mail_client(&self) -> bool {
+        let client = ["mime-version", "user-agent", "x-mailer", "references"].iter().any(|name| self.field(name).is_some());
+        !client && self.report.header.in_reply_to.is_empty()
+    }
+
+    /// An answer under a subject of its own: a person's mail client keeps the subject and writes "Re:" before it.
+    fn retitled(&self) -> bool {
+        let (header, subject) = (&self.report.header, self.subject.norm());
+        !header.in_reply_to.is_empty() && !subject.is_empty() && !subject.contains([':', '：'])
     }
 
     fn asks_by_subject(&self) -> Option<&Hit> {
