@@ -36,8 +36,8 @@ const LINKS: [&str; 22] = [
 ];
 
 /// Whether the words at `range` of a text's comparable form stand in a footer: beside a link or what led to one, or as a line of their own below
-/// something else.
-pub fn holds(text: &Text<'_>, range: &Range<usize>) -> bool {
+/// something else. `earlier`: so many letters the writer's paragraphs before this one have.
+pub fn holds(text: &Text<'_>, range: &Range<usize>, earlier: usize) -> bool {
     let before = text.before(range.start, LINE);
     let head = before.rsplit('\n').next().unwrap_or_default();
     let tail = super::text::cut(text.tail(range.start), LINE).lines().next().unwrap_or_default();
@@ -48,7 +48,7 @@ pub fn holds(text: &Text<'_>, range: &Range<usize>) -> bool {
     let said = text.before(range.start, LINE).strip_suffix(head).unwrap_or_default();
     let words = text.evidence(range.clone());
     let alone = line.trim().chars().count() <= words.chars().count() + 3;
-    alone && said.chars().filter(|c| c.is_alphanumeric()).count() > SAID
+    alone && earlier + said.chars().filter(|c| c.is_alphanumeric()).count() > SAID
 }
 
 #[cfg(test)]
@@ -67,7 +67,7 @@ mod tests {
         for (given, want) in cases {
             let text = Text::new(given);
             let at = text.norm().find("newsletter abbestellen").unwrap();
-            assert_eq!(holds(&text, &(at..at + 22)), want, "{given}");
+            assert_eq!(holds(&text, &(at..at + 22), 0), want, "{given}");
         }
     }
 }

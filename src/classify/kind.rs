@@ -52,6 +52,8 @@ struct Signs<'a> {
     null_sender: bool,
     /// An SMTP reply that refuses stands in the prose, at the head of a line.
     smtp_reply: bool,
+    /// The text names an address.
+    named: bool,
 }
 
 pub fn nature(report: &Report, envelope: &Envelope<'_>, prose: &Prose) -> Nature {
@@ -100,6 +102,7 @@ impl<'a> Signs<'a> {
         });
         Signs {
             smtp_reply,
+            named: !prose.mentioned.is_empty(),
             report,
             subject,
             human,
@@ -193,7 +196,9 @@ impl<'a> Signs<'a> {
             .filter(|hit| hit.rule.name == "aggregate-report" || !self.daemon && !self.has_fields())
             .filter(|hit| !hit.rule.name.starts_with("request-talk"))
         {
-            return Some(self.of_subject(hit));
+            // Above what somebody forwards, or answers under a mark that elsewhere means so, may stand what they ask.
+            let asked = || if hit.rule.name == "forwarded" { self.request() } else { None };
+            return asked().or_else(|| Some(self.of_subject(hit)));
         }
         let list = self.field("list-id").or_else(|| self.field("list-post"));
         let automatic = self.report.header.auto_submitted.as_deref().is_some_and(|value| !value.trim().eq_ignore_ascii_case("no"));
@@ -231,7 +236,9 @@ impl<'a> Signs<'a> {
         signs -= if self.auto_reply_sure() && !self.has_fields() { 4 } else { 0 };
         signs -= if self.challenge().is_some() && !self.has_fields() { 4 } else { 0 };
         signs -= if self.complaint().is_some() && !self.has_fields() { 6 } else { 0 };
-        (signs >= BOUNCE).then(|| self.as_bounce())
+        // Words alone are what phishing has: nothing came back, no mail system speaks, nobody is named.
+        let proof = self.daemon || beside || self.smtp_reply || self.named || self.has_fields() || !header.failed_recipients.is_empty();
+        (signs >= BOUNCE && (proof || self.report.form == Form::Dsn)).then(|| self.as_bounce())
     }
 
     fn as_bounce(&self) -> Nature {

@@ -1,5 +1,9 @@
 //! Where a person moved, as they or their autoresponder say.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 use crate::{address, message::Report, taxonomy::Status};
 
 use super::{
@@ -14,6 +18,13 @@ use super::{
 /// So far behind the words that announce it a new address may stand, in octets; before them it is right there.
 const AFTER: usize = 600;
 const BEFORE: usize = 100;
+/// From this weight on the words are in the first person.
+const FIRST_PERSON: u8 = 90;
+
+/// One address in the place of another.
+static FROM_TO: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r"^[^@]*@(?: is)? (?:to|into|with|by|auf|in|zu|nach|durch|par|a|con|por|naar|door|na|til|till|med|на|->|=>|→) @").ok()
+});
 
 pub struct Moved {
     pub rule: String,
@@ -28,7 +39,10 @@ pub fn moved(report: &Report, human: &str) -> Option<Moved> {
     let own = opening(human);
     let words = Text::new(&own);
     let hits = tables::find(&words, Scope::Notice);
-    let first_person = hits.iter().filter(|hit| hit.rule.status == Status::AddressChange).find_map(|hit| {
+    // Who left names a colleague, not themselves.
+    let left = hits.iter().any(|hit| hit.rule.name == "left-notice");
+    let theirs = |hit: &&tables::Hit| hit.rule.status == Status::AddressChange && (hit.rule.weight >= FIRST_PERSON || !left);
+    let first_person = hits.iter().filter(theirs).find_map(|hit| {
         let new_address = new_address(report, &words, hit.range.start)?;
         Some(Moved {
             rule: hit.rule.name.clone(),
@@ -37,9 +51,7 @@ pub fn moved(report: &Report, human: &str) -> Option<Moved> {
             new_address,
         })
     });
-    // Who left names a colleague, not themselves.
-    let left = || hits.iter().any(|hit| hit.rule.name == "left-notice");
-    first_person.or_else(|| if left() { None } else { announced(report, human) })
+    first_person.or_else(|| if left { None } else { announced(report, human) })
 }
 
 fn announced(report: &Report, human: &str) -> Option<Moved> {
@@ -53,7 +65,9 @@ fn announced(report: &Report, human: &str) -> Option<Moved> {
 pub fn new_address(report: &Report, words: &Text<'_>, from: usize) -> Option<String> {
     let ours: Vec<String> = report.header.to.iter().filter_map(|one| address::normal(one)).collect();
     let strange = |one: &String| !ours.contains(one) && !system_address(one);
-    let after = prose::addresses(text::cut(words.tail(from), AFTER)).into_iter().find(strange);
+    // "from one to another": the second.
+    let replaced = FROM_TO.as_ref().is_some_and(|form| form.is_match(text::cut(words.norm().get(from..).unwrap_or_default(), AFTER)));
+    let after = prose::addresses(text::cut(words.tail(from), AFTER)).into_iter().filter(strange).nth(usize::from(replaced));
     after.or_else(|| prose::addresses(words.before(from, BEFORE)).into_iter().rev().find(strange))
 }
 

@@ -25,6 +25,8 @@ struct Forms {
     until_english: Regex,
     until_after: Regex,
     between: Regex,
+    range: Regex,
+    either: Regex,
     inclusive: Regex,
 }
 
@@ -35,21 +37,25 @@ impl Forms {
         Ok(Forms {
             back: Regex::new(concat!(
                 r"(?:\b(?:back|return\w*|resum\w*|reopen\w*|again on|available from|reachable from|wieder|zuruck\w*|zurueck\w*|ruckkehr|retour|regres\w+|vuelv\w+|vuelta|",
-                r"reincorpor\w+|rientr\w+|ritorn\w+|torn\w+|di nuovo|retorn\w+|volt\w+|terug|bereikbaar|wroc\w+|wrac\w+|powr\w+|zpet|spat|vrat\w+|vrac\w+|ater|tilbage|tilbake|takaisin|",
+                r"reincorpor\w+|reabr\w+|riapr\w+|rouvr\w+|rientr\w+|ritorn\w+|torn\w+|di nuovo|retorn\w+|volt\w+|terug|bereikbaar|wroc\w+|wrac\w+|powr\w+|zpet|spat|vrat\w+|vrac\w+|ater|tilbage|tilbake|tillbaka|takaisin|",
                 r"palaan|tagasi|naasen|grisiu|griztu|atgriez\w+|aftur|vissza\w*|elerheto|revin|revenim|intorc|geri|kembali|donec\w+|nazaj|вернусь|вернётся|вернется|выхожу|выйду|",
-                r"повернусь|повертаюсь|върна|враћам|повратак|επιστρ\w+|אחזור|חוזר\S*|العودة|سأعود|trở lai|quay lai)\b|กลับ|復帰|戻|返回|回到|回来|上班)"
+                r"повернус\w|повертаюсь|повертаюся|върна|враћам|повратак|επιστρ\w+|\w?אחזור|חוזר\w*|العودة|\w?سأعود|trở lại|quay lại)\b|กลับ|復帰|戻|返回|回到|回来|上班)"
             ))?,
             back_after: Regex::new(
                 r"^ ?(?:\([^)]{1,8}\) ?)?(?:より|から|に復帰|に出社|に戻|以降|后回|後回|回来|回到|返回|起?上班|起恢复|부터|에? ?복귀|tarihinde|tarihinden|-[ae]n\b)",
             )?,
             until: Regex::new(
-                r"\b(?:until|till?|til|indtil|fram til|frem til|through|thru|bis|jusqu\S*|hasta|fino (?:al?|a tutto il)|fins|ate|ata|tot|do|asti|pana|kuni|lidz|iki|sampai|sehingga|hingga|dến|до|по|έως|μέχρι|עד|حتى|تا)\b",
+                r"(?:\b(?:until|till?|til|indtil|fram til|frem til|through|thru|bis|jusqu\S*|hasta|fino (?:al?|a tutto il)|fins|ate|ata|tot|do|asti|pana|kuni|lidz|iki|sampai|sehingga|hingga|dến|до|по|έως|μέχρι|עד|حتى|تا)\b|ถึง)",
             )?,
             until_english: Regex::new(r"\b(?:until|till?|through|thru|to|back|return\w*|resum\w*|again)\b")?,
             until_after: Regex::new(
                 r"^ ?(?:\([^)]{1,8}\) ?)?(?:まで|迄|까지|为止|為止|asti|saakka|tarihine kadar|'?\S{0,4} kadar|-?ig\b)",
             )?,
             between: Regex::new(r"^ ?(?:to|and|until|through|thru|au|al|a|ao|bis|tot|t/m|do|til|till|по|до|-|to the|bis zum) ?$")?,
+            either: Regex::new(r"^,? ?(?:or|oder|ou|of|lub|или|eller|tai|veya)\b")?,
+            range: Regex::new(
+                r"\b\d{1,2}\.?(?:st|nd|rd|th|er)? ?(?:-|to|until|through|au|bis|al|ao|tot|t/m|do|til|till|по)(?: the| den| le| il| el)? ?$",
+            )?,
             inclusive: Regex::new(
                 r"\b(?:incl\w*|through|thru|einschl\w*|inklusive|t/m|tot en met|till och med|til og med|t\.? ?o\.? ?m|wlacznie|vcetne|vratane|bezarolag|включительно|включно|inclus\w*|inclusiv\w*|compreso|fino a tutto)\b",
             )?,
@@ -101,8 +107,9 @@ impl Forms {
     /// the date before it; after it where the language has them so.
     fn said(&self, text: &str, place: &Range<usize>, last: Option<usize>, next: Option<usize>) -> Option<(Said, bool)> {
         let before = sentence_before(text, place.start);
-        let since = last.and_then(|last| text.get(last..place.start)).filter(|since| since.len() < before.len());
-        let span = since.is_some_and(|since| self.between.is_match(since));
+        let since =
+            last.and_then(|last| text.get(last..place.start)).filter(|since| since.len() < before.len() && !self.either.is_match(since));
+        let span = since.is_some_and(|since| self.between.is_match(since)) || self.range.is_match(before);
         let before = since.unwrap_or(before);
         let after = text.get(place.end..)?;
         if self.back_after.is_match(after) {

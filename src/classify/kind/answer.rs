@@ -6,7 +6,12 @@
 use crate::taxonomy::Status;
 
 use super::{
-    super::{footer, moved, returns::returns, tables::Hit, text},
+    super::{
+        footer, moved,
+        returns::returns,
+        tables::{self, Hit, Scope},
+        text::{self, Text},
+    },
     Nature, SURE, Signs,
 };
 
@@ -112,7 +117,9 @@ impl Signs<'_> {
 
     fn auto_reply(&self) -> Option<Nature> {
         let (subject, notice) = (self.subject(Status::AutoReply), self.notice(Status::AutoReply));
-        if let Some(hit) = subject.filter(|hit| hit.rule.weight >= SURE || self.automatic() || notice.is_some()) {
+        let date = self.report.header.date();
+        let dated = || returns(self.subject.norm(), "", date).is_some();
+        if let Some(hit) = subject.filter(|hit| hit.rule.weight >= SURE || self.automatic() || notice.is_some() || dated()) {
             return Some(self.of_subject(hit));
         }
         let header = &self.report.header;
@@ -161,16 +168,24 @@ impl Signs<'_> {
         (!talked_about(&self.subject_hits, ask)).then_some(ask)
     }
 
-    /// What a person asks in the first lines that are their own. To be put on a list again outweighs having been taken off it.
+    /// What a person asks in the lines that are their own, paragraph by paragraph: words about a request speak for theirs alone.
     pub(super) fn request(&self) -> Option<Nature> {
-        let is = |hit: &&Hit| matches!(hit.rule.status, Status::UnsubscribeRequest | Status::SubscribeRequest);
-        let own = |hit: &&Hit| !talked_about(&self.opening_hits, hit) && !footer::holds(&self.opening, &hit.range);
-        let mut asked: Vec<&Hit> = self.opening_hits.iter().filter(is).filter(own).collect();
-        asked.sort_by_key(|hit| std::cmp::Reverse(hit.range.len()));
-        let hit = asked.first()?;
+        let asks = |hit: &&Hit| matches!(hit.rule.status, Status::UnsubscribeRequest | Status::SubscribeRequest);
         let person = !self.daemon && self.field("list-id").is_none();
-        (person && self.opening.norm().len() < SHORT)
-            .then(|| Nature::of(hit.rule.status, &hit.rule.name, Some(self.opening.evidence(hit.range.clone()))))
+        if !person || self.opening.norm().len() >= SHORT || !self.opening_hits.iter().any(|hit| asks(&hit)) {
+            return None;
+        }
+        let mut said = 0;
+        for paragraph in self.own.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty()) {
+            let words = Text::new(paragraph);
+            let hits = tables::find(&words, Scope::Notice);
+            let own = |hit: &&Hit| !talked_about(&hits, hit) && !footer::holds(&words, &hit.range, said);
+            if let Some(hit) = hits.iter().filter(asks).filter(own).max_by_key(|hit| hit.range.len()) {
+                return Some(Nature::of(hit.rule.status, &hit.rule.name, Some(words.evidence(hit.range.clone()))));
+            }
+            said += paragraph.chars().filter(|c| c.is_alphanumeric()).count();
+        }
+        None
     }
 }
 
