@@ -47,7 +47,9 @@ impl Signs<'_> {
 
     pub(super) fn complaint(&self) -> Option<Nature> {
         let subject = self.subject(Status::SpamComplaint);
-        let notice = self.notice(Status::SpamComplaint);
+        // "Reported as spam" is also what a refusal says.
+        let refused = self.daemon || self.notice(Status::GeneralBounce).is_some();
+        let notice = self.notice(Status::SpamComplaint).filter(|hit| !refused || hit.rule.name != "complaint-desk");
         let returned = self.report.original.is_some() && subject.is_some_and(|hit| hit.rule.weight >= SURE);
         match (subject, notice) {
             (_, Some(hit)) if hit.rule.weight >= ALONE || subject.is_some() || self.report.original.is_some() => Some(self.of_notice(hit)),
