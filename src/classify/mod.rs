@@ -9,9 +9,12 @@
 
 mod author;
 mod bounce;
+mod dates;
+mod footer;
 mod human;
 mod judged;
 mod kind;
+mod moved;
 mod operator;
 mod person;
 mod prose;

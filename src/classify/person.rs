@@ -6,10 +6,10 @@ use super::{
     Verdict,
     author::opening,
     kind::Nature,
+    moved::moved,
     prose::{self, Prose, system_address},
     recipient,
     returns::returns,
-    weigh,
 };
 
 /// One verdict, or one for each recipient that a feedback report names.
@@ -36,15 +36,18 @@ fn verdict(report: &Report, prose: &Prose, nature: &Nature, status: Status) -> V
         _ => answered(report, prose),
     };
     verdict.reporting_mta = report.reporting_mta.as_deref().map(|host| super::text::tidy(host, 255));
-    if status == Status::AutoReply && report.disposition.is_none() {
-        verdict.returns = returns(report.header.subject.as_deref().unwrap_or_default(), &opening(&prose.human));
-        let mut known = recipient::named_addresses(report, &Prose::default());
-        known.extend(report.header.from.iter().chain(&report.header.to).cloned());
-        if let Some(moved) = weigh::moved_to(&prose.human, &known) {
+    if matches!(status, Status::AutoReply | Status::AddressChange) && report.disposition.is_none() {
+        if status == Status::AutoReply {
+            let subject = report.header.subject.as_deref().unwrap_or_default();
+            verdict.returns = returns(subject, &opening(&prose.human), report.header.date());
+        }
+        if let Some(moved) = moved(report, &prose.human) {
             verdict.status = Status::AddressChange;
             verdict.rule = moved.rule;
             verdict.evidence = moved.evidence;
-            verdict.new_address = moved.new_address;
+            let of_new = verdict.address.as_ref() == Some(&moved.new_address);
+            verdict.address = if of_new { moved.old_address } else { verdict.address };
+            verdict.new_address = Some(moved.new_address);
         }
     }
     verdict

@@ -5,6 +5,7 @@
 //! configuration, no clock. Should a library panic over a mail, the header alone is reported.
 
 mod arf;
+mod charset;
 mod dsn;
 mod fields;
 mod header;
@@ -61,6 +62,9 @@ fn whole(raw: &[u8], outermost: bool, seen: &mut dyn FnMut(&Part<'_>, Taken)) ->
     texts.finish(&mut report);
     if outermost {
         unwrap_report(&parts, &mut report);
+    }
+    if report.form == Form::Prose {
+        report.form = parts::Kind::of(&fields).form().or_else(|| parts.iter().find_map(|part| part.kind.form())).unwrap_or_default();
     }
     report
 }

@@ -44,8 +44,6 @@ impl Plan for Planned {
         let state = self.store.report(name).map_err(text)?;
         let task = ReportTask { delivery: state.open, ..rule.task.clone() };
         let finished = sources(&config, &self.store).report(&task, Timestamp::now(), "preview", &config.hostname)?;
-        Ok(
-            json!({ "subject": finished.subject, "text": finished.text, "html": finished.html, "csv": String::from_utf8_lossy(&finished.csv) }),
-        )
+        Ok(json!({ "subject": finished.subject, "text": finished.text, "html": finished.html, "file": finished.sheet.name }))
     }
 }

@@ -34,7 +34,7 @@ pub trait Plan: Send + Sync {
     fn sequences(&self) -> Vec<String>;
     /// `[keep] events`
     fn keep_events(&self) -> std::time::Duration;
-    /// What the report would send now: `{subject, text, html, csv}`.
+    /// What the report would send now: `{subject, text, html, file}`.
     fn preview(&self, name: &str) -> Result<Value, String>;
 }
 
