@@ -8,7 +8,7 @@ use super::{
     Context, Dispatcher, Postman, ReportTask, ResendMessage,
     again::Way,
     later,
-    report::{Chart, DAYS, Finished, finish},
+    report::{Chart, DAYS, Finished, Gathered, finish},
     resend,
 };
 use crate::{
@@ -17,8 +17,8 @@ use crate::{
     verp::day_of,
 };
 
-/// The people in one delivery of a report, in the order in which they are to be listed. May block.
-pub type PeopleLoader = Arc<dyn Fn(&str, u32) -> Result<Vec<Entry>, String> + Send + Sync>;
+/// Hands over the people in one delivery of a report, one by one in any order. May block.
+pub type PeopleLoader = Arc<dyn Fn(&str, u32, &mut dyn FnMut(Entry)) -> Result<(), String> + Send + Sync>;
 
 /// Counts of each of these UTC days since 1970, the first and the last included; days without any may be left out. May block.
 pub type DaysLoader = Arc<dyn Fn(u32, u32) -> Result<BTreeMap<u32, Counts>, String> + Send + Sync>;
@@ -43,10 +43,11 @@ impl Sources {
     /// A report as its mail will be, also for a preview; `id` names the mail. Blocks.
     pub fn report(&self, task: &ReportTask, at: Timestamp, id: &str, hostname: &str) -> Result<Finished, String> {
         let people = self.people.as_ref().ok_or("nothing gives the report's people")?;
-        let people = Arc::new(people(&task.name, task.delivery)?);
+        let mut gathered = Gathered::new(task);
+        people(&task.name, task.delivery, &mut |entry| gathered.add(entry))?;
         let today = u32::try_from(day_of(at)).unwrap_or(0);
         let days = self.days.as_ref().map(|days| days(today.saturating_sub(DAYS - 1), today)).transpose()?;
-        finish(task, &people, days.map(|days| Chart::new(&days, today)).as_ref(), at, id, hostname)
+        finish(task, gathered, days.map(|days| Chart::new(&days, today)).as_ref(), at, id, hostname)
     }
 }
 

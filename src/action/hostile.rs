@@ -1,6 +1,6 @@
 //! Whatever a stranger writes into a fact stays a value: of a report, a digest and a mail sent again.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ use super::{
     again::Way,
     compose::{Attach, Draft, Letter},
     digest::digest,
-    report::{FIELDS, Finished, finish},
+    report::{FIELDS, Finished, Gathered, finish},
     resend::given,
     sample_facts,
 };
@@ -87,7 +87,9 @@ fn report(text: &str) -> Finished {
         html: Some("<p title=\"{{ people[0].rule }}\">{{ people[0].tags }}{{ people[0] }}</p>".to_owned()),
         fields: FIELDS.map(str::to_owned).into(),
     };
-    finish(&task, &Arc::new(vec![entry(text)]), None, Timestamp::UNIX_EPOCH, "0", "mx.test").unwrap()
+    let mut gathered = Gathered::new(&task);
+    gathered.add(entry(text));
+    finish(&task, gathered, None, Timestamp::UNIX_EPOCH, "0", "mx.test").unwrap()
 }
 
 fn letter(subject: &str, text: &str, html: &str, file: Option<&super::report::Sheet>) -> Letter {

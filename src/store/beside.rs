@@ -70,12 +70,17 @@ impl Store {
     /// The people in one delivery of a report, by address.
     pub fn collected(&self, report: &str, delivery: u32) -> Result<Vec<Entry>, StoreError> {
         let mut entries: Vec<Entry> = Vec::new();
-        self.rows_from(&keys::all_collected(report, delivery), |_, row| {
-            entries.push(decode(row, "a person in a report")?);
-            Ok(true)
-        })?;
+        self.each_collected(report, delivery, &mut |entry| entries.push(entry))?;
         entries.sort_by(|a, b| a.facts.event.verdict.address.cmp(&b.facts.event.verdict.address));
         Ok(entries)
+    }
+
+    /// The same one by one, in no order: a report may have very many.
+    pub fn each_collected(&self, report: &str, delivery: u32, each: &mut dyn FnMut(Entry)) -> Result<(), StoreError> {
+        self.rows_from(&keys::all_collected(report, delivery), |_, row| {
+            each(decode(row, "a person in a report")?);
+            Ok(true)
+        })
     }
 
     /// Tasks, the oldest first; without the done ones unless `all`.

@@ -4,6 +4,7 @@
 
 mod chart;
 mod columns;
+mod gathered;
 mod page;
 mod people;
 mod sheet;
@@ -16,8 +17,11 @@ use minijinja::Value;
 
 pub use chart::{Chart, DAYS};
 pub use columns::{DEFAULT_FIELDS, FIELDS};
+pub use gathered::Gathered;
 pub use page::{Finished, Picture, finish};
 pub use sheet::Sheet;
+
+use people::People;
 
 use super::{Context, rfc3339, sample_facts};
 use crate::{
@@ -39,11 +43,11 @@ pub const DEFAULT_SUBJECT: &str = "{{ report }}: {{ people | length }} {% if peo
 pub const DEFAULT_TEXT: &str = "{{ people | length }} {% if people | length == 1 %}address was{% else %}addresses were{% endif %} collected for the report \
 \"{{ report }}\"{% if beyond %}; the first {{ people | length - beyond }} are listed here{% endif %}.\n";
 
-fn context(report: &str, at: Timestamp, people: Arc<Vec<Entry>>) -> Context {
+fn context(report: &str, at: Timestamp, people: People) -> Context {
     let values: BTreeMap<&str, Value> = [
         ("at", Value::from(rfc3339(at))),
-        ("beyond", Value::from(people.len().saturating_sub(SHOWN))),
-        ("people", Value::from_object(people::People(people))),
+        ("beyond", Value::from(people.total.saturating_sub(people.first.len()))),
+        ("people", Value::from_object(people)),
         ("report", Value::from(report)),
     ]
     .into();
@@ -53,14 +57,15 @@ fn context(report: &str, at: Timestamp, people: Arc<Vec<Entry>>) -> Context {
 /// Invented people, to try templates with.
 pub fn sample() -> Context {
     let entry = Entry { facts: sample_facts(), first_seen: Some(Timestamp::UNIX_EPOCH), last_seen: Some(Timestamp::UNIX_EPOCH) };
-    context("sample", Timestamp::UNIX_EPOCH, Arc::new(vec![entry; 3]))
+    context("sample", Timestamp::UNIX_EPOCH, People { first: Arc::new(vec![entry; 3]), total: 3 })
 }
 
 /// One of whom nothing is known.
 pub fn bare() -> Context {
     let mut facts = Facts::of_nothing(1, Timestamp::UNIX_EPOCH);
     facts.event.verdict = Verdict::undetermined("none");
-    context("sample", Timestamp::UNIX_EPOCH, Arc::new(vec![Entry { facts, first_seen: None, last_seen: None }]))
+    let first = Arc::new(vec![Entry { facts, first_seen: None, last_seen: None }]);
+    context("sample", Timestamp::UNIX_EPOCH, People { first, total: 1 })
 }
 
 #[cfg(test)]

@@ -3,25 +3,23 @@
 //! A template of the operator's that fails over these people must not hold the report back: the default stands in its place, and a line says
 //! what was wrong.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use minijinja::{HtmlEscape, Value};
 
 use super::{
-    Chart, DEFAULT_FIELDS, DEFAULT_SUBJECT, DEFAULT_TEXT,
+    Chart, DEFAULT_SUBJECT, DEFAULT_TEXT, Gathered,
     chart::{BLOCK, HARD, SOFT, grouped},
     context,
+    gathered::Sorted,
     sheet::{Sheet, sheet},
     table,
 };
-use crate::{
-    action::{
-        Context, ReportTask,
-        render::{Error, Kind, render_page, render_report},
-        rfc3339,
-    },
-    ledger::Entry,
+use crate::action::{
+    Context, ReportTask,
+    render::{Error, Kind, render_page, render_report},
+    rfc3339,
 };
 
 const PAGE: &str = include_str!("page.html");
@@ -47,23 +45,22 @@ pub struct Finished {
 /// `at` is when the delivery was made, `id` names the mail. Fails only where the attachment can't be written.
 pub fn finish(
     task: &ReportTask,
-    people: &Arc<Vec<Entry>>,
+    people: Gathered,
     chart: Option<&Chart>,
     at: Timestamp,
     id: &str,
     hostname: &str,
 ) -> Result<Finished, String> {
-    let defaults: Vec<String> = DEFAULT_FIELDS.map(str::to_owned).into();
-    let fields = if task.fields.is_empty() { &defaults } else { &task.fields };
+    let Sorted { fields, people, csv } = people.sort()?;
     let values = context(&task.name, at, people.clone());
-    let sheet = sheet(&task.name, fields, people)?;
+    let sheet = sheet(&task.name, csv)?;
     let (intro, wrong) = intro(task, &values);
     let subject = render_report(Kind::Header, &task.subject, &values).or_else(|_| render_report(Kind::Header, DEFAULT_SUBJECT, &values));
     let subject = subject.unwrap_or_else(|_| task.name.clone());
     let picture = chart.and_then(Chart::png).map(|png| Picture { cid: format!("chart.{id}@{hostname}"), png });
 
-    let shown = table::text(fields, people);
-    let more = |shown: usize| people.len().saturating_sub(shown);
+    let shown = table::text(&fields, &people.first);
+    let more = |shown: usize| people.total.saturating_sub(shown);
     let mut text = format!("{}\n\n{}", intro.trim_end(), shown.table);
     if more(shown.people) > 0 {
         text.push_str(&format!("\nAnd {} more in the attached {}.\n", more(shown.people), sheet.name));
@@ -74,7 +71,7 @@ pub fn finish(
     text.push_str(&format!("\n-- \nEverybody is in the attached {}. Sent by bounced on {hostname}, {}.\n", sheet.name, rfc3339(at)));
 
     let over = html_intro(task, &values, &intro, wrong.is_some());
-    let shown = table::html(fields, people);
+    let shown = table::html(&fields, &people.first);
     let page: BTreeMap<&str, Value> = [
         ("report", Value::from(task.name.as_str())),
         ("intro", Value::from_safe_string(over)),

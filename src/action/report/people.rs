@@ -1,4 +1,4 @@
-//! `people` in a report's templates: a list that counts all and gives the first [`SHOWN`] of them, so that no template runs out of bounds.
+//! `people` in a report's templates: a list that counts all and gives the first [`super::SHOWN`] of them, so that no template runs out of bounds.
 
 use std::sync::Arc;
 
@@ -7,17 +7,18 @@ use minijinja::{
     value::{Enumerator, Object, ObjectRepr},
 };
 
-use super::{
-    SHOWN,
-    columns::{FIELDS, cell},
-};
+use super::columns::{FIELDS, cell};
 use crate::{action::clean, ledger::Entry};
 
 /// So many characters of a fact reach a template; the attachment has all of it.
 const FACT_CHARS: usize = 500;
 
-#[derive(Debug)]
-pub struct People(pub Arc<Vec<Entry>>);
+#[derive(Debug, Clone, Default)]
+pub struct People {
+    /// At most [`super::SHOWN`].
+    pub first: Arc<Vec<Entry>>,
+    pub total: usize,
+}
 
 #[derive(Debug)]
 struct Person {
@@ -31,16 +32,16 @@ impl Object for People {
     }
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let at = key.as_usize().filter(|at| *at < self.0.len().min(SHOWN))?;
-        Some(Value::from_object(Person { people: self.0.clone(), at }))
+        let at = key.as_usize().filter(|at| *at < self.first.len())?;
+        Some(Value::from_object(Person { people: self.first.clone(), at }))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Seq(self.0.len().min(SHOWN))
+        Enumerator::Seq(self.first.len())
     }
 
     fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
-        Some(self.0.len())
+        Some(self.total)
     }
 }
 

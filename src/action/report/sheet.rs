@@ -6,8 +6,7 @@ use std::io::Write as _;
 
 use flate2::{Compression, write::GzEncoder};
 
-use super::columns::cell;
-use crate::{action::clean, ledger::Entry};
+use crate::action::clean;
 
 /// From so many octets on it is compressed: in base64 it would come near to what relays take (Postfix by default 10,240,000).
 const COMPRESSED_FROM: usize = 4 * 1024 * 1024;
@@ -21,29 +20,38 @@ pub struct Sheet {
 }
 
 /// `name` becomes the file's, as far as it may.
-pub fn sheet(name: &str, fields: &[String], people: &[Entry]) -> Result<Sheet, String> {
-    let bytes = csv(fields, people).map_err(|error| format!("the CSV can't be written: {error}"))?;
+pub fn sheet(name: &str, csv: Vec<u8>) -> Result<Sheet, String> {
     let name = file_name(name);
-    if bytes.len() < COMPRESSED_FROM {
-        return Ok(Sheet { name: format!("{name}.csv"), mime: "text/csv; charset=utf-8; header=present", bytes });
+    if csv.len() < COMPRESSED_FROM {
+        return Ok(Sheet { name: format!("{name}.csv"), mime: "text/csv; charset=utf-8; header=present", bytes: csv });
     }
     let mut packed = GzEncoder::new(Vec::new(), Compression::default());
-    let packed = packed.write_all(&bytes).and_then(|()| packed.finish());
+    let packed = packed.write_all(&csv).and_then(|()| packed.finish());
     let bytes = packed.map_err(|error| format!("the CSV can't be compressed: {error}"))?;
     Ok(Sheet { name: format!("{name}.csv.gz"), mime: "application/gzip", bytes })
 }
 
-fn csv(fields: &[String], people: &[Entry]) -> Result<Vec<u8>, csv::Error> {
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-    writer.write_record(fields.iter().map(|field| harmless(clean::line(field))))?;
-    for entry in people {
-        writer.write_record(fields.iter().map(|field| harmless(cell(entry, field))))?;
+/// Makes rows.
+pub struct Writer(csv::Writer<Vec<u8>>);
+
+impl Default for Writer {
+    fn default() -> Writer {
+        Writer(csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).buffer_capacity(1024).from_writer(Vec::new()))
     }
-    writer.into_inner().map_err(|error| error.into_error().into())
+}
+
+impl Writer {
+    /// One row with its line end.
+    pub fn row(&mut self, cells: impl Iterator<Item = String>) -> Result<Vec<u8>, String> {
+        let failed = |error: &dyn std::fmt::Display| format!("the CSV can't be written: {error}");
+        self.0.write_record(cells.map(|cell| harmless(clean::line(&cell)))).map_err(|error| failed(&error))?;
+        let writer = std::mem::take(self).0;
+        writer.into_inner().map_err(|error| failed(&error))
+    }
 }
 
 /// The signs of width two do the same in East Asian versions.
-pub fn harmless(cell: String) -> String {
+fn harmless(cell: String) -> String {
     match cell.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠']) {
         true => format!("'{cell}"),
         false => cell,
@@ -61,10 +69,19 @@ fn file_name(name: &str) -> String {
 mod tests {
     use std::io::Read as _;
 
-    use super::{super::tests::entry, *};
+    use super::{
+        super::{
+            Gathered,
+            tests::{entry, task},
+        },
+        *,
+    };
+    use crate::ledger::Entry;
 
-    fn fields(names: &[&str]) -> Vec<String> {
-        names.iter().map(ToString::to_string).collect()
+    fn sheet(name: &str, fields: &[&str], people: impl IntoIterator<Item = Entry>) -> Sheet {
+        let mut gathered = Gathered::new(&task(fields));
+        gathered.extend(people);
+        super::sheet(name, gathered.sort().unwrap().csv).unwrap()
     }
 
     #[test]
@@ -73,7 +90,7 @@ mod tests {
         quoted.facts.event.verdict.diagnostic = Some("said \"no\",\r\nand no".to_owned());
         quoted.facts.event.campaign = None;
         quoted.facts.tags = vec!["ü".to_owned(), "second".to_owned()];
-        let sheet = sheet("clean up/../x", &fields(&["address", "campaign", "diagnostic", "tags"]), &[quoted]).unwrap();
+        let sheet = sheet("clean up/../x", &["address", "campaign", "diagnostic", "tags"], [quoted]);
         assert_eq!((sheet.name.as_str(), sheet.mime), ("clean-up----x.csv", "text/csv; charset=utf-8; header=present"));
         assert_eq!(
             String::from_utf8(sheet.bytes).unwrap(),
@@ -98,19 +115,18 @@ mod tests {
         ] {
             let mut entry = entry(1);
             entry.facts.event.verdict.diagnostic = Some(from.to_owned());
-            let sheet = sheet("x", &fields(&["diagnostic"]), &[entry]).unwrap();
+            let sheet = sheet("x", &["diagnostic"], [entry]);
             assert_eq!(String::from_utf8(sheet.bytes).unwrap(), format!("diagnostic\r\n{to}\r\n"), "{from:?}");
         }
     }
 
     #[test]
     fn a_large_one_is_compressed() {
-        let people: Vec<_> = (0..40_000).map(entry).collect();
-        let fields = fields(&["address", "diagnostic", "first_seen", "remote_mta", "rule"]);
-        let sheet = sheet("x", &fields, &people).unwrap();
+        let sheet = sheet("x", &["address", "diagnostic", "first_seen", "remote_mta", "rule"], (0..40_000).rev().map(entry));
         assert_eq!((sheet.name.as_str(), sheet.mime), ("x.csv.gz", "application/gzip"));
         let mut text = String::new();
         flate2::read::GzDecoder::new(&sheet.bytes[..]).read_to_string(&mut text).unwrap();
         assert_eq!(text.lines().count(), 40_001);
+        assert!(text.lines().skip(1).is_sorted());
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn dispatcher(config: &Config, store: &Arc<Store>) -> Result<Dispatch
 pub(super) fn sources(config: &Config, store: &Arc<Store>) -> Sources {
     let (people, days, codec) = (store.clone(), store.clone(), config.verp.codec.clone());
     Sources {
-        people: Some(Arc::new(move |report, delivery| people.collected(report, delivery).map_err(text))),
+        people: Some(Arc::new(move |report, delivery, each| people.each_collected(report, delivery, each).map_err(text))),
         days: Some(Arc::new(move |first, last| days.days(Which::Counted, first..=last).map_err(text))),
         original: Some(Arc::new(crate::message::returned)),
         verp: Some(Arc::new(move |address, campaign| codec.encode(address, campaign, None, day_of(Timestamp::now())).ok())),
