@@ -8,7 +8,7 @@ use bounced::{
     action::{Dispatcher, RawLoader, ReportTask, ResendMessage, Sources, Task, sample_facts},
     config::{EnvelopeFrom, Mail, Relay, Security},
     ledger::Entry,
-    outbox::{Job, JobId, Outcome, Part},
+    outbox::{Job, JobId, Outcome, Part, TOLD},
     taxonomy::Status,
 };
 use jiff::Timestamp;
@@ -123,6 +123,20 @@ async fn a_digest_is_one_mail() {
     for body in [mail.body_text(0).unwrap(), mail.body_html(0).unwrap()] {
         assert!(body.contains("p000029@example.org") && body.contains("And 5 more") && body.contains("The first 5 in full"), "{body}");
     }
+}
+
+/// The mail has an id of its own; what is done by hand is the task.
+#[tokio::test]
+async fn who_is_told_of_a_task_can_end_it() {
+    let catcher = MailCatcher::start();
+    let mut task = mail_task("ops@example.com");
+    task.template.body = "bounced tasks done {{ job }}\n".to_owned();
+    let mut job = job(Task::Mail(task));
+    job.id.place |= TOLD;
+    assert_eq!(dispatcher(&catcher, None, 0).dispatch(&job).await, Outcome::Done);
+    let caught = catcher.mails().remove(0);
+    assert_eq!(caught.header("X-Bounced-Job").as_deref(), Some("0000002a-7-00000001-32770"));
+    assert!(caught.text().contains("bounced tasks done 0000002a-7-00000001-2\r\n"), "{}", caught.text());
 }
 
 const ORIGINAL: &[u8] = "Return-Path: <b+news+old@returns.example.com>\r\nReceived: from a\r\n\tby b\r\nDKIM-Signature: v=1; b=x\r\n\

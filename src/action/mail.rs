@@ -116,7 +116,8 @@ impl Postman {
         if task.to.contains('{') && !job.facts.event.origin.signed {
             return dead(UNSIGNED);
         }
-        let context = Context::new(&job.facts, &id);
+        // Who is told of a task names the task when it is done.
+        let context = Context::new(&job.facts, &job.id.about().to_string());
         let (to, subject, text, html) = match rendered(task, &context) {
             Ok(parts) => parts,
             Err(error) => return dead(&error),

@@ -14,12 +14,10 @@ use super::{
 use crate::{
     action::{MailTask, MailTemplate, ResendMessage, Task, Todo},
     classify::Verdict,
+    outbox::TOLD,
     taxonomy::Status,
     verp::PersonKey,
 };
-
-/// In a job's place: the mail that tells an assignee of the task there.
-const TOLD: u16 = 1 << 15;
 
 /// What is done in the name of.
 pub(super) struct Cause<'a> {

@@ -19,6 +19,16 @@ pub struct JobId {
     pub place: u16,
 }
 
+/// In [`JobId::place`]: the mail that tells an assignee of the task at the place without it.
+pub const TOLD: u16 = 1 << 15;
+
+impl JobId {
+    /// What the job is about: of a mail that tells of a task, that task; else itself.
+    pub fn about(self) -> JobId {
+        JobId { place: self.place & !TOLD, ..self }
+    }
+}
+
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:08x}-{}-{:08x}-{}", self.epoch, self.event, self.trigger, self.place)
