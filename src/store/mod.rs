@@ -21,6 +21,11 @@
 //! **Opening** reads sled's log since the last opening: 0.7 s after 300,000 events, and 0.1 s when opened again at once; half a minute after
 //! 1,500,000 on a busy machine. A service manager must allow for that.
 
+mod archive;
+mod backup;
+mod compact;
+mod concern;
+mod erase;
 mod error;
 mod expire;
 mod fold;
@@ -33,10 +38,12 @@ mod outbox;
 mod overlay;
 mod person_row;
 mod query;
+mod restore;
 mod rows;
 mod scopes;
 mod segments;
 mod shared;
+mod sweep;
 mod writer;
 
 use std::{
@@ -53,10 +60,14 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{oneshot, watch};
 
 pub use self::{
+    archive::verify,
+    backup::{BackedUp, BackupError},
+    erase::{ForgetError, Forgotten},
     error::{OpenError, StoreError},
     options::{Clock, Disk, KeyOf, Options, Platter},
     outbox::KEEP_DONE,
     query::{By, EventFilter, JobCounts, JobFilter, Which},
+    restore::{RestoreError, Restored, restore},
     scopes::{NAMES, OTHER},
 };
 use self::{

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::{
     Judge, Options, StoreError,
+    backup::Upkeep,
     rows::{Identity, State},
     segments::Folder,
 };
@@ -26,6 +27,7 @@ pub struct Shared {
     pub raw: Folder,
     pub jobs_changed: watch::Sender<u64>,
     pub failure: watch::Sender<Option<StoreError>>,
+    pub upkeep: Upkeep,
     /// The durable state.
     gate: RwLock<State>,
     rules: Mutex<Arc<dyn Judge>>,
@@ -46,6 +48,7 @@ impl Shared {
             raw: folders.1,
             jobs_changed: watch::Sender::new(0),
             failure: watch::Sender::new(None),
+            upkeep: Upkeep::default(),
             gate: RwLock::new(state),
             rules: Mutex::new(Arc::new(Rules::default())),
             keep: Mutex::new((options.keep_events, options.keep_raw)),

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::{
-    Decided, Options, Recorded, StoreError, expire,
+    Decided, Options, Recorded, StoreError, erase, expire,
     fold::Fold,
     keys,
     marker::{self, Marker},
@@ -43,6 +43,7 @@ pub enum Command {
     Retry { id: JobId, reply: Reply<bool> },
     Drop { id: JobId, reply: Reply<bool> },
     Expire { reply: Reply<usize> },
+    Erase { step: erase::Step, reply: Sender<Result<(erase::Underway, u64), StoreError>> },
     Close { reply: Sender<Result<(), StoreError>> },
 }
 
@@ -130,6 +131,10 @@ impl Writer {
                 (Command::Expire { reply }, None) => {
                     let _ = reply.send(self.expire_all());
                 }
+                (Command::Erase { step, reply }, None) => {
+                    let erased = erase::step(self, step).map_err(|error| self.shared.fail(error));
+                    let _ = reply.send(erased);
+                }
                 (command, fatal) => command.refuse(&fatal.clone().unwrap_or(StoreError::Closed)),
             }
         }
@@ -159,7 +164,7 @@ impl Writer {
         for command in work {
             let now = (self.options.clock)();
             match (command, &failed) {
-                (command @ (Command::Close { .. } | Command::Expire { .. }), _) => after.push(command),
+                (command @ (Command::Close { .. } | Command::Expire { .. } | Command::Erase { .. }), _) => after.push(command),
                 (command, Some(error)) => command.refuse(error),
                 (command, None) => failed = command.fold(&mut fold, now, answers).err().map(StoreError::into_fatal),
             }
@@ -184,6 +189,9 @@ impl Writer {
         rows.insert(keys::STATE.to_vec(), Some(encode(&state)?));
         self.raw.sync().map_err(StoreError::fatal)?;
         self.events.sync().map_err(StoreError::fatal)?;
+        let shared = Arc::clone(&self.shared);
+        let mut gate = shared.write();
+        shared.upkeep.note(&rows);
         let mut batch = sled::Batch::default();
         for (key, row) in rows {
             match row {
@@ -191,8 +199,6 @@ impl Writer {
                 None => batch.remove(key),
             }
         }
-        let shared = Arc::clone(&self.shared);
-        let mut gate = shared.write();
         let durable = self.make_durable(batch);
         if let Err(error) = durable {
             // Before the gate opens: what was applied and isn't durable is never seen.
@@ -312,7 +318,7 @@ impl Command {
                 fold.jobs_changed = true;
                 later(outbox::drop_job(&mut fold.rows, &mut fold.state, id), reply, answers)
             }
-            Command::Expire { .. } | Command::Close { .. } => Ok(()),
+            Command::Expire { .. } | Command::Erase { .. } | Command::Close { .. } => Ok(()),
         }
     }
 
@@ -324,6 +330,7 @@ impl Command {
             Command::Claim { reply, .. } => drop(reply.send(Err(error))),
             Command::Finish { reply, .. } | Command::Retry { reply, .. } | Command::Drop { reply, .. } => drop(reply.send(Err(error))),
             Command::Expire { reply } => drop(reply.send(Err(error))),
+            Command::Erase { reply, .. } => drop(reply.send(Err(error))),
             Command::Close { reply } => drop(reply.send(Err(error))),
         }
     }
