@@ -42,10 +42,18 @@ fn alone(config: Config, request: &Request, row: &mut dyn FnMut(Value) -> io::Re
         store: store.clone(),
         key: Arc::new(move |address| codec.key_of_address(address)),
         alert_test: Arc::new(|| Err("no daemon runs".to_owned())),
+        own_key: config.own_key_file(),
         runtime: runtime.handle().clone(),
     };
     let answered = control::answer(request, &source, row);
     store.close().map_err(|error| Failed::Because(error.to_string()))?;
+    if answered.is_ok() && matches!(request, Request::Forget { .. }) {
+        // Opening clears what the database's log still holds.
+        drop((source, store));
+        let cleared = open(&config).and_then(|store| store.close().map_err(|error| error.to_string()));
+        cleared.map_err(Failed::Because)?;
+        row(serde_json::json!({ "cleared": true }))?;
+    }
     match answered {
         Err(control::AnswerError::Output(error)) => Err(error.into()),
         other => other.map_err(|error| Failed::Because(error.to_string())),
@@ -53,7 +61,7 @@ fn alone(config: Config, request: &Request, row: &mut dyn FnMut(Value) -> io::Re
 }
 
 /// A store touched by another user, root included, would hold files that the daemon can't open.
-fn owned(data_dir: &Path) -> Result<(), Failed> {
+pub fn owned(data_dir: &Path) -> Result<(), Failed> {
     let meta = match fs::metadata(data_dir) {
         Ok(meta) => meta,
         Err(error) if error.kind() == ErrorKind::NotFound => {

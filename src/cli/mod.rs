@@ -4,6 +4,7 @@
 
 mod alert;
 mod ask;
+mod backup;
 mod check;
 mod classify;
 mod counts;
@@ -12,10 +13,12 @@ mod dns;
 mod ended;
 mod events;
 mod explain;
+mod forget;
 mod mails;
 mod mbox;
 mod outbox;
 mod output;
+mod restore;
 mod run;
 mod show;
 mod verdict_row;
@@ -51,6 +54,9 @@ enum Command {
     Events(events::EventsArgs),
     Verp(verp::VerpArgs),
     Outbox(outbox::OutboxArgs),
+    Forget(forget::ForgetArgs),
+    Backup(backup::BackupArgs),
+    Restore(restore::RestoreArgs),
     Alert(alert::AlertArgs),
     Demo(demo::DemoArgs),
 }
@@ -70,6 +76,9 @@ pub fn main() -> ExitCode {
         Command::Events(args) => events::run(&config, &args),
         Command::Verp(args) => verp::run(&config, &args),
         Command::Outbox(args) => outbox::run(&config, &args),
+        Command::Forget(args) => forget::run(&config, &args),
+        Command::Backup(args) => backup::run(&config, &args),
+        Command::Restore(args) => restore::run(&config, &args),
         Command::Alert(args) => alert::run(&config, &args),
         Command::Demo(args) => demo::run(&args),
     }

@@ -1,12 +1,12 @@
 //! The answers: a request → rows, from the store. The daemon gives them over the socket; with no daemon the command asks here itself.
 
-use std::{fmt::Display, io, sync::Arc};
+use std::{fmt::Display, io, path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 
-use super::{By, EventFilter, OutboxRequest, Request};
+use super::{By, EventFilter, OutboxRequest, Request, upkeep};
 use crate::{
     action::{event_row, rfc3339},
     address,
@@ -30,6 +30,8 @@ pub struct Source {
     /// The key of a normal address.
     pub key: Arc<dyn Fn(&str) -> PersonKey + Send + Sync>,
     pub alert_test: AlertTest,
+    /// Where the key that people are counted under lies, if the daemon made it itself.
+    pub own_key: Option<PathBuf>,
     /// Where the store's changes are awaited; never called from inside it.
     pub runtime: Handle,
 }
@@ -45,6 +47,8 @@ pub fn answer(request: &Request, source: &Source, row: &mut dyn FnMut(Value) -> 
         Request::Events(filter) => events(source, filter, row)?,
         Request::Event { id } => row(event(source, *id)?)?,
         Request::Outbox(request) => outbox(source, request, row)?,
+        Request::Backup => upkeep::backup(source, row)?,
+        Request::Forget { address } => upkeep::forget(source, address, row)?,
         Request::AlertTest => row(json!({ "sent": (source.alert_test)().map_err(AnswerError::Refused)? }))?,
     }
     Ok(())
@@ -60,7 +64,7 @@ pub enum AnswerError {
     Output(#[from] io::Error),
 }
 
-fn refused(why: impl Display) -> AnswerError {
+pub(super) fn refused(why: impl Display) -> AnswerError {
     AnswerError::Refused(why.to_string())
 }
 

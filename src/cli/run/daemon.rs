@@ -142,6 +142,7 @@ fn source(config: &Config, store: &Arc<Store>, watch: &Watch) -> Source {
         store: store.clone(),
         key: Arc::new(move |address| codec.key_of_address(address)),
         alert_test: watch.alert_test(),
+        own_key: config.own_key_file(),
         runtime: tokio::runtime::Handle::current(),
     }
 }
