@@ -53,11 +53,14 @@ pub enum Which {
     Raw = 1,
 }
 
+/// Key and value; `None`: the row is gone.
+pub type Row = (Vec<u8>, Option<Vec<u8>>);
+
 pub enum Block {
     Head(Head),
     /// The daemon's own key, under which people are counted.
     Key(Vec<u8>),
-    Rows(Vec<(Vec<u8>, Option<Vec<u8>>)>),
+    Rows(Vec<Row>),
     Piece {
         which: Which,
         segment: u32,
@@ -238,7 +241,7 @@ impl<R: Read> Reading<R> {
     }
 }
 
-fn rows(mut rest: &[u8]) -> Option<Vec<(Vec<u8>, Option<Vec<u8>>)>> {
+fn rows(mut rest: &[u8]) -> Option<Vec<Row>> {
     let mut rows = Vec::new();
     while !rest.is_empty() {
         let (length, after) = rest.split_first_chunk::<2>()?;

@@ -8,7 +8,7 @@
 //! then on, the heartbeat stops, and the process must end; the next open finds what was durable.
 //!
 //! **Layout**, all under one folder of mode 0700: `store.lock`, `store.marker` (see [`marker`]), `store/` (sled), `events/` and `raw/`
-//! (see [`segments`]).
+//! (see [`segments`]). What [`restore`] and [`compact`] build lies beside these under names of its own until it is whole.
 //!
 //! **Why events lie in segments**: in sled 0.34.7 an event of 230 octets with its dedupe key and its share of a person's row took 1,360
 //! octets (groups of 64, a million persons), and still 784 with only a position of 8 octets in sled: a leaf of sled holds some 16 rows, and

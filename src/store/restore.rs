@@ -16,7 +16,7 @@ use std::{
 
 use super::{
     OpenError, Platter,
-    archive::{Block, Head, Reading, Which},
+    archive::{Block, Head, Reading, Row, Which},
     keys,
     marker::{self, Marker},
     open,
@@ -215,7 +215,7 @@ impl<'a> Building<'a> {
         written().map_err(at(&path))
     }
 
-    fn rows(&mut self, rows: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), RestoreError> {
+    fn rows(&mut self, rows: Vec<Row>) -> Result<(), RestoreError> {
         let mut batch = sled::Batch::default();
         for (key, value) in rows {
             self.rows = self.rows.saturating_add(1);
@@ -314,4 +314,62 @@ fn other_epoch(old: u32) -> Result<u32, RestoreError> {
 
 fn octets(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Disk, archive::Writing};
+
+    fn made(schema: u8, write: impl FnOnce(&mut Writing<'_>)) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut writing = Writing::new(&mut bytes, &Head { schema, store: [7; 16], begun: 0 }).unwrap();
+        write(&mut writing);
+        writing.end().unwrap();
+        bytes
+    }
+
+    fn refused(bytes: &[u8]) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let error = restore(dir.path(), bytes, 1 << 20, &Disk, &mut |_| {}).unwrap_err();
+        let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(left.iter().all(|name| name == "store.lock"), "{left:?}");
+        error.to_string()
+    }
+
+    fn own(schema: u8, state: &State, writing: &mut Writing<'_>) {
+        let identity = [&[schema][..], &encode(&Identity { store: [7; 16], epoch: 3 }).unwrap()].concat();
+        writing.row(keys::IDENTITY, Some(&identity)).unwrap();
+        writing.row(keys::STATE, Some(&encode(state).unwrap())).unwrap();
+    }
+
+    /// Sound files that hold no sound store.
+    #[test]
+    fn what_makes_no_store_is_refused() {
+        let state = State { events: Tail { length: 5, ..Tail::default() }, ..State::default() };
+        assert!(refused(&made(SCHEMA + 1, |writing| own(SCHEMA + 1, &state, writing))).contains("newer bounced"));
+        assert!(refused(&made(SCHEMA, |_| {})).contains("own rows are missing"));
+        assert!(refused(&made(SCHEMA, |writing| own(SCHEMA, &state, writing))).contains("a segment is missing"));
+        let gap = made(SCHEMA, |writing| writing.piece(Which::Events, 0, 9, b"abc").unwrap());
+        assert!(refused(&gap).contains("a piece of a segment is missing"));
+    }
+
+    #[test]
+    fn a_row_that_went_is_gone_and_the_last_one_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = made(SCHEMA, |writing| {
+            for (key, value) in [(b"zz", Some(&b"1"[..])), (b"zy", Some(b"1")), (b"zz", Some(b"2")), (b"zy", None)] {
+                writing.row(key, value).unwrap();
+            }
+            own(SCHEMA, &State::default(), writing);
+        });
+        restore(dir.path(), &bytes[..], 1 << 20, &Disk, &mut |_| {}).unwrap();
+        let db = open::open_sled(&dir.path().join("store"), 1 << 20).unwrap();
+        let get = |key: &str| db.get(key).unwrap().map(|value| value.to_vec());
+        assert_eq!((get("zz"), get("zy")), (Some(b"2".to_vec()), None));
+        let identity = get("!s").unwrap();
+        let identity: Identity = decode(&identity[1..], "identity").unwrap();
+        assert!(identity.store == [7; 16] && identity.epoch != 3);
+        assert_eq!(marker::read(dir.path()).unwrap(), Some(Marker { store: [7; 16], next_event: 0 }));
+    }
 }
