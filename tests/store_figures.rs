@@ -4,9 +4,18 @@
 
 mod store_support;
 
-use std::{path::Path, sync::Arc, time::Instant};
+use std::{
+    fs::File,
+    io::{BufReader, BufWriter},
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
-use bounced::store::{Options, Store};
+use bounced::store::{Disk, Options, Store, restore};
 use store_support::*;
 
 fn room(dir: &Path) -> u64 {
@@ -55,4 +64,49 @@ async fn figures() {
         let store = Store::open(dir.path(), Options::new(Arc::new(jiff::Timestamp::now))).unwrap();
         eprintln!("opened again in {:?}, {} events", begun.elapsed(), store.last_event().unwrap());
     }
+    keeping(&dir.path().join("backup"), dir.path(), events, persons);
+}
+
+/// Backup while mail comes in, restore, and a person forgotten.
+fn keeping(file: &Path, dir: &Path, events: u64, persons: u64) {
+    let store = Arc::new(Store::open(dir, Options::new(Arc::new(jiff::Timestamp::now))).unwrap());
+    let (stop, longest) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Duration::ZERO)));
+    let recording = tokio::spawn({
+        let (store, stop, longest) = (store.clone(), stop.clone(), longest.clone());
+        async move {
+            let mut n = events;
+            while !stop.load(Ordering::SeqCst) {
+                let begun = Instant::now();
+                record(&store, mail(&format!("person{}@d1.example.org", n % persons), &n.to_string())).await;
+                let mut longest = longest.lock().unwrap();
+                *longest = begun.elapsed().max(*longest);
+                n += 1;
+            }
+            n - events
+        }
+    });
+    let begun = Instant::now();
+    let mut out = BufWriter::new(File::create(file).unwrap());
+    let made = tokio::task::block_in_place(|| store.backup(None, &mut out, &mut |_, _| {})).unwrap();
+    let took = begun.elapsed();
+    stop.store(true, Ordering::SeqCst);
+    let came = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(recording)).unwrap();
+    let longest = longest.lock().unwrap();
+    eprintln!(
+        "backup: {took:?}, {} bytes, {} rows; {came} mails one after the other meanwhile, the slowest {longest:?}",
+        made.octets, made.rows
+    );
+    let begun = Instant::now();
+    let there = dir.join("there");
+    restore(&there, BufReader::new(File::open(file).unwrap()), 64 << 20, &Disk, &mut |_| {}).unwrap();
+    eprintln!("restore: {:?}, {} bytes of files", begun.elapsed(), room(&there));
+    let address = "person7@d1.example.org";
+    let begun = Instant::now();
+    let forgotten = tokio::task::block_in_place(|| store.forget(&[key(address)], address, &mut |_, _| {})).unwrap();
+    eprintln!("forget: {:?}, {forgotten:?}", begun.elapsed());
+    store.close().unwrap();
+    drop(store);
+    let begun = Instant::now();
+    drop(Store::open(dir, Options::new(Arc::new(jiff::Timestamp::now))).unwrap());
+    eprintln!("opened with the database written anew: {:?}, sled {} bytes", begun.elapsed(), room(&dir.join("store")));
 }

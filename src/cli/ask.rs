@@ -64,6 +64,12 @@ impl Asking {
             None => Alone::open(&self.config)?,
         };
         let answered = control::answer(request, &alone.source, row);
+        if answered.is_ok() && matches!(request, Request::Forget { .. }) {
+            // Opening clears what the database's log still holds.
+            alone.close()?;
+            Alone::open(&self.config)?.close()?;
+            return Ok(row(serde_json::json!({ "cleared": true }))?);
+        }
         self.alone = Some(alone);
         match answered {
             Err(control::AnswerError::Output(error)) => Err(error.into()),
@@ -73,7 +79,7 @@ impl Asking {
 
     /// To be called at the end: what was opened is closed, and whether that went well is said.
     pub fn close(self) -> Result<(), Failed> {
-        self.alone.map_or(Ok(()), |alone| alone.source.store.close().map_err(|error| Failed::Because(error.to_string())))
+        self.alone.map_or(Ok(()), Alone::close)
     }
 }
 
@@ -90,11 +96,18 @@ impl Alone {
             key: Arc::new(move |address| codec.key_of_address(address)),
             intake: Arc::new(intake),
             targets: Arc::default(),
+            own_key: config.own_key_file(),
             plan: Arc::new(Planned { config: Arc::new(ArcSwap::from_pointee(config)), store }),
             alert_test: Arc::new(|| Err("no daemon runs".to_owned())),
             runtime: runtime.handle().clone(),
         };
         Ok(Alone { source, _runtime: runtime })
+    }
+}
+
+impl Alone {
+    fn close(self) -> Result<(), Failed> {
+        self.source.store.close().map_err(|error| Failed::Because(error.to_string()))
     }
 }
 
@@ -121,7 +134,7 @@ pub fn rows(
 }
 
 /// A store touched by another user, root included, would hold files that the daemon can't open.
-fn owned(data_dir: &Path) -> Result<(), Failed> {
+pub fn owned(data_dir: &Path) -> Result<(), Failed> {
     let meta = match fs::metadata(data_dir) {
         Ok(meta) => meta,
         Err(error) if error.kind() == ErrorKind::NotFound => {

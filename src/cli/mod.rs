@@ -4,6 +4,7 @@
 
 mod alert;
 mod ask;
+mod backup;
 mod check;
 mod classify;
 mod counts;
@@ -13,6 +14,7 @@ mod ended;
 mod events;
 mod explain;
 mod export;
+mod forget;
 mod guard;
 mod hand;
 mod import;
@@ -21,6 +23,7 @@ mod mbox;
 mod outbox;
 mod output;
 mod report;
+mod restore;
 mod run;
 mod sequence;
 mod show;
@@ -70,6 +73,9 @@ enum Command {
     Export(export::ExportArgs),
     Import(import::ImportArgs),
     Simulate(simulate::SimulateArgs),
+    Forget(forget::ForgetArgs),
+    Backup(backup::BackupArgs),
+    Restore(restore::RestoreArgs),
     Alert(alert::AlertArgs),
     Demo(demo::DemoArgs),
 }
@@ -100,6 +106,9 @@ pub fn main() -> ExitCode {
         Command::Import(args) => import::run(&config, &args),
         Command::Simulate(args) => simulate::run(&config, &args),
         Command::Export(args) => export::run(&config, &args),
+        Command::Forget(args) => forget::run(&config, &args),
+        Command::Backup(args) => backup::run(&config, &args),
+        Command::Restore(args) => restore::run(&config, &args),
         Command::Alert(args) => alert::run(&config, &args),
         Command::Demo(args) => demo::run(&args),
     }

@@ -8,7 +8,7 @@ use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::Config;
@@ -61,6 +61,11 @@ fn existing(path: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 impl Config {
+    /// Where the daemon keeps a key of its own; `None` where one is configured.
+    pub fn own_key_file(&self) -> Option<PathBuf> {
+        self.verp.codec.needs_own_key().then(|| self.data_dir.join(FILE))
+    }
+
     /// With the key that people are counted under: the configured one, else the daemon's own, made if need be. Every command that counts or
     /// looks people up needs this first. Fails where the own key can't be read or made, and where a configured one would make strangers of
     /// all who are counted already.

@@ -7,6 +7,7 @@ mod answer;
 mod client;
 mod protocol;
 mod server;
+mod upkeep;
 
 pub use answer::{AlertTest, AnswerError, Plan, ReportSeen, Source, answer};
 pub use client::{AskError, ask};

@@ -55,6 +55,12 @@ pub enum Request {
     },
     /// Sends one alert and waits for the relay's word.
     AlertTest,
+    /// Rows `{part, done, total}`: the backup's octets in base64, octets done and about how many there will be; last `{last_event, rows, octets}`.
+    Backup,
+    /// Rows `{done, total}`: octets searched; last what was erased.
+    Forget {
+        address: String,
+    },
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]

@@ -9,6 +9,7 @@ use super::{Field, Timer};
 use crate::{classify::Verdict, taxonomy::Status, verp::PersonKey};
 
 /// One input.
+#[expect(clippy::large_enum_variant, reason = "nearly all are mails")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
     Mail(MailInput),
@@ -126,6 +127,7 @@ pub struct Origin {
 }
 
 /// An event as the log keeps it, for as long as `[keep] events` says. All old versions stay readable: add a variant, never change one.
+#[expect(clippy::large_enum_variant, reason = "nearly all are mails")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     MailV1(MailEvent),

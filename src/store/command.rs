@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
-use super::{Decided, Recorded, StoreError, fold::Fold, outbox};
+use super::{Decided, Recorded, StoreError, erase, fold::Fold, outbox};
 use crate::{
     ledger::Input,
     outbox::{Job, JobId, Want},
@@ -47,6 +47,10 @@ pub enum Command {
         plan: bool,
         reply: Reply<usize>,
     },
+    Erase {
+        step: erase::Step,
+        reply: Sender<Result<(erase::Underway, u64), StoreError>>,
+    },
     Close {
         reply: Sender<Result<(), StoreError>>,
     },
@@ -86,7 +90,7 @@ impl Command {
                 fold.jobs_changed = true;
                 later(outbox::drop_job(&mut fold.rows, &mut fold.state, id), reply, answers)
             }
-            Command::Expire { .. } | Command::Tick { .. } | Command::Close { .. } => Ok(()),
+            Command::Expire { .. } | Command::Tick { .. } | Command::Erase { .. } | Command::Close { .. } => Ok(()),
         }
     }
 
@@ -98,6 +102,7 @@ impl Command {
             Command::Claim { reply, .. } => drop(reply.send(Err(error))),
             Command::Finish { reply, .. } | Command::Retry { reply, .. } | Command::Drop { reply, .. } => drop(reply.send(Err(error))),
             Command::Expire { reply } | Command::Tick { reply, .. } => drop(reply.send(Err(error))),
+            Command::Erase { reply, .. } => drop(reply.send(Err(error))),
             Command::Close { reply } => drop(reply.send(Err(error))),
         }
     }

@@ -15,17 +15,19 @@ pub enum OpenError {
         "the store has schema {found}, from before the first release; this bounced can't read it: move it away and start with an empty folder"
     )]
     Older { found: u8 },
-    #[error("the store is damaged ({0}); put back a backup of the whole folder")]
+    #[error("the store is damaged ({0}); move data_dir's files away and put back a backup with `bounced restore`")]
     Damaged(String),
     #[error(
-        "the store is empty, but {marker} says that event {sequence} was recorded; put the files back, or a backup of the whole folder"
+        "the store is empty, but {marker} says that event {sequence} was recorded; put the files back, or move data_dir's files away and put back a backup with `bounced restore`"
     )]
     Emptied { marker: PathBuf, sequence: u64 },
     #[error(
-        "the store ends at event {found}, but event {recorded} was recorded; it lost data: put the files back, or a backup of the whole folder"
+        "the store ends at event {found}, but event {recorded} was recorded; it lost data: put the files back, or move data_dir's files away and put back a backup with `bounced restore`"
     )]
     Behind { found: u64, recorded: u64 },
-    #[error("{marker} belongs to another store; put the files together that belong together, or a backup of the whole folder")]
+    #[error(
+        "{marker} belongs to another store; put the files together that belong together, or move data_dir's files away and put back a backup with `bounced restore`"
+    )]
     Foreign { marker: PathBuf },
 }
 

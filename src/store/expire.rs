@@ -7,11 +7,11 @@
 use jiff::Timestamp;
 
 use super::{
-    StoreError, keys, outbox,
+    StoreError, concern, erase, keys, outbox,
     overlay::Overlay,
     people, person_row,
     rows::{EventRecord, JobBody, State, decode, encode, time},
-    segments::{EVENT, Folder, JOB, Record, Records},
+    segments::{ERASED, EVENT, Folder, JOB, Record, Records},
     writer::Writer,
 };
 use crate::{
@@ -34,6 +34,9 @@ struct Step<'a> {
 /// One small step; returns how many rows and segments it removed, 0 when there is nothing to expire.
 pub fn step(writer: &mut Writer) -> Result<usize, StoreError> {
     let shared = std::sync::Arc::clone(&writer.shared);
+    if shared.upkeep.backing_up() {
+        return Ok(0);
+    }
     let now = (writer.options.clock)();
     let (keep_events, keep_raw) = shared.keep();
     let before = |keep| now.checked_sub::<std::time::Duration>(keep).unwrap_or(Timestamp::MIN);
@@ -132,6 +135,15 @@ impl Step<'_> {
                 self.gone += usize::from(outbox::drop_job(&mut self.rows, &mut self.state, id)?);
                 self.rows.remove(keys::task(id))?;
             }
+            ERASED => {
+                let Some(mark) = erase::mark(record.payload) else { return Ok(true) };
+                if time(mark.at) >= cutoff {
+                    return Ok(false);
+                }
+                self.state.oldest_event = mark.event.saturating_add(1);
+                self.rows.remove(keys::dedupe(&mark.dedupe))?;
+                self.gone += 1;
+            }
             _ => {}
         }
         Ok(true)
@@ -151,22 +163,9 @@ impl Step<'_> {
         if untouched && last && person.counted.totals.is_empty() && person.counted.recent.is_empty() {
             self.rows.remove(row)?;
             if let Some(address) = &person.address {
-                self.unindex(address, key)?;
+                concern::unindex(&mut self.rows, address, key)?;
             }
             self.gone += 1;
-        }
-        Ok(())
-    }
-
-    fn unindex(&mut self, address: &str, key: crate::verp::PersonKey) -> Result<(), StoreError> {
-        let row = keys::address(address);
-        let Some(bytes) = self.rows.get(&row)? else { return Ok(()) };
-        let mut persons: super::rows::AddressRow = decode(&bytes, "an address")?;
-        if persons.remove(&key) {
-            match persons.is_empty() {
-                true => self.rows.remove(row)?,
-                false => self.rows.put(row, encode(&persons)?)?,
-            }
         }
         Ok(())
     }

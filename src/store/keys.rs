@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `!s` | | [`super::rows::Identity`] |
 //! | `!m` | | [`super::rows::State`], renewed by every commit |
+//! | `!f` | | [`super::erase::Row`], while something is left to erase |
 //! | `p` | person key, 10 octets | a person |
 //! | `d` | dedupe key cut to 12 octets | the event's id |
 //! | `a` | SHA-256 of a normal address cut to 12 octets | person keys |
@@ -56,7 +57,7 @@ pub const HELD: u8 = b'h';
 pub const GATHER: u8 = b'g';
 pub const PART: u8 = b'f';
 pub const TASK: u8 = b'k';
-const PIECE: u8 = b'~';
+pub const PIECE: u8 = b'~';
 
 /// What counts are kept of. The octet is part of the stored form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

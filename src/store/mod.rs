@@ -8,7 +8,7 @@
 //! then on, the heartbeat stops, and the process must end; the next open finds what was durable.
 //!
 //! **Layout**, all under one folder of mode 0700: `store.lock`, `store.marker` (see [`marker`]), `store/` (sled), `events/` and `raw/`
-//! (see [`segments`]).
+//! (see [`segments`]). What [`restore`] and [`compact`] build lies beside these under names of its own until it is whole.
 //!
 //! **Why events lie in segments**: in sled 0.34.7 an event of 230 octets with its dedupe key and its share of a person's row took 1,360
 //! octets (groups of 64, a million persons), and still 784 with only a position of 8 octets in sled: a leaf of sled holds some 16 rows, and
@@ -21,8 +21,13 @@
 //! **Opening** reads sled's log since the last opening: 0.7 s after 300,000 events, and 0.1 s when opened again at once; half a minute after
 //! 1,500,000 on a busy machine. A service manager must allow for that.
 
+mod archive;
+mod backup;
 mod beside;
 mod command;
+mod compact;
+mod concern;
+mod erase;
 mod error;
 mod expire;
 mod fold;
@@ -37,10 +42,12 @@ mod overlay;
 mod people;
 mod person_row;
 mod query;
+mod restore;
 mod rows;
 mod scopes;
 mod segments;
 mod shared;
+mod sweep;
 mod timers;
 mod writer;
 
@@ -58,11 +65,15 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{oneshot, watch};
 
 pub use self::{
+    archive::verify,
+    backup::{BackedUp, BackupError},
     beside::TodoItem,
+    erase::{ForgetError, Forgotten},
     error::{OpenError, StoreError},
     options::{Clock, Disk, KeyOf, Options, Platter},
     outbox::KEEP_DONE,
     query::{By, EventFilter, JobCounts, JobFilter, Which},
+    restore::{RestoreError, Restored, restore},
     scopes::{NAMES, OTHER},
 };
 use self::{

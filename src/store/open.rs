@@ -15,10 +15,11 @@ use std::{
 };
 
 use super::{
-    OpenError, Options, Platter, StoreError, keys,
+    OpenError, Options, Platter, StoreError, compact, erase, keys,
     marker::{self, Marker},
     outbox,
     overlay::Overlay,
+    restore,
     rows::{Identity, SCHEMA, State, decode, encode},
     segments::{Folder, Stream},
     shared::Shared,
@@ -34,10 +35,22 @@ const EVENTS_ROLL: i64 = 7 * 86_400_000;
 const RAW_ROLL: i64 = 86_400_000;
 
 pub fn open(dir: &Path, options: Options) -> Result<(Writer, Arc<Shared>), OpenError> {
+    let (mut writer, shared) = open_once(dir, options.clone())?;
+    if !erase::resume(&mut writer).map_err(damaged)? {
+        return Ok((writer, shared));
+    }
+    drop((writer, shared));
+    compact::compact(dir, &options)?;
+    open_once(dir, options)
+}
+
+fn open_once(dir: &Path, options: Options) -> Result<(Writer, Arc<Shared>), OpenError> {
     let sled_dir = dir.join("store");
     let (events_dir, raw_dir) = (dir.join("events"), dir.join("raw"));
     make_dir(dir)?;
     let lock = lock(dir)?;
+    restore::settle(dir, &*options.platter)?;
+    compact::settle(dir, &*options.platter)?;
     let marker = marker::read(dir).map_err(|source| match source.kind() {
         io::ErrorKind::InvalidData => OpenError::Damaged(format!("{} can't be read", marker::path(dir).display())),
         _ => OpenError::Io { path: marker::path(dir), source },
@@ -96,12 +109,12 @@ pub fn open(dir: &Path, options: Options) -> Result<(Writer, Arc<Shared>), OpenE
     Ok((writer, shared))
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<> {
+pub fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<> {
     let path = path.to_owned();
     move |source| OpenError::Io { path, source }
 }
 
-fn damaged(error: impl std::fmt::Display) -> OpenError {
+pub fn damaged(error: impl std::fmt::Display) -> OpenError {
     OpenError::Damaged(error.to_string())
 }
 
@@ -110,7 +123,7 @@ fn emptied(dir: &Path, marker: Marker) -> OpenError {
 }
 
 /// Mode 0700, its name synced.
-fn make_dir(path: &Path) -> Result<(), OpenError> {
+pub fn make_dir(path: &Path) -> Result<(), OpenError> {
     if path.is_dir() {
         return Ok(());
     }
@@ -119,7 +132,7 @@ fn make_dir(path: &Path) -> Result<(), OpenError> {
     File::open(parent).and_then(|parent| parent.sync_all()).map_err(at(parent))
 }
 
-fn lock(dir: &Path) -> Result<File, OpenError> {
+pub fn lock(dir: &Path) -> Result<File, OpenError> {
     let path = dir.join("store.lock");
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(at(&path))?;
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
@@ -129,7 +142,7 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
     }
 }
 
-fn open_sled(dir: &Path, cache_bytes: u64) -> Result<sled::Db, OpenError> {
+pub fn open_sled(dir: &Path, cache_bytes: u64) -> Result<sled::Db, OpenError> {
     let patience = Instant::now() + LOCK_PATIENCE;
     loop {
         let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
@@ -230,7 +243,7 @@ fn rescue(db: &sled::Db, mut state: State, options: &Options) -> Result<State, O
 }
 
 /// sled's own files: the log, its settings, which sled never syncs, and what it wrote at this open.
-fn sync_all(dir: &Path, platter: &dyn Platter) -> Result<(), OpenError> {
+pub fn sync_all(dir: &Path, platter: &dyn Platter) -> Result<(), OpenError> {
     for entry in fs::read_dir(dir).map_err(at(dir))? {
         let path = entry.map_err(at(dir))?.path();
         if path.is_file() {

@@ -178,6 +178,14 @@ pub fn drop_job(rows: &mut Overlay<'_>, state: &mut StoreState, id: JobId) -> Re
     Ok(true)
 }
 
+/// Removes a job that is about one person; one that is about several stays without them, see [`job`].
+pub fn forget(rows: &mut Overlay<'_>, state: &mut StoreState, id: JobId) -> Result<(), StoreError> {
+    if row(rows, id)?.is_some_and(|row| row.parts.is_empty()) {
+        drop_job(rows, state, id)?;
+    }
+    Ok(())
+}
+
 /// At open nobody works on anything: what ran is due at once. Returns how many there were.
 pub fn rescue(rows: &mut Overlay<'_>, state: &mut StoreState, now: Timestamp) -> Result<usize, StoreError> {
     let (first, last) = keys::due_until(State::Running, keys::NO_LANE, Timestamp::MAX);
@@ -193,9 +201,16 @@ pub fn rescue(rows: &mut Overlay<'_>, state: &mut StoreState, now: Timestamp) ->
 
 /// A job with what it is about.
 pub fn job(folder: &Folder, id: JobId, row: &JobRow) -> Result<Job, StoreError> {
-    let (task, facts) = body(folder, id, row.body)?;
-    let others = row.parts.iter().map(|(id, at)| Ok(Part { id: *id, facts: body(folder, *id, *at)?.1 }));
-    let others = others.collect::<Result<_, StoreError>>()?;
+    // Of several that go out as one, one that is gone was about somebody who is forgotten.
+    let mut parts = Vec::new();
+    for (id, at) in std::iter::once((id, row.body)).chain(row.parts.iter().copied()) {
+        if row.parts.is_empty() || folder.get(at, JOB)?.is_some() {
+            parts.push((id, body(folder, id, at)?));
+        }
+    }
+    let mut parts = parts.into_iter();
+    let Some((_, (task, facts))) = parts.next() else { return Err(StoreError::damaged(format!("what job {id} is about is gone"))) };
+    let others = parts.map(|(id, (_, facts))| Part { id, facts }).collect();
     let JobRow { state, attempts, created, next, last_error, beyond, .. } = row.clone();
     Ok(Job { id, task, facts, others, beyond, state, attempts, created, next, last_error })
 }

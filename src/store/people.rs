@@ -107,6 +107,24 @@ pub fn first_held(rows: &Overlay<'_>, tree: &sled::Tree, domain: &str, most: usi
     found.map(|(key, row)| Ok((key.to_vec(), decode(&whole(tree, &key, row)?, "what waits of a guarded domain")?))).collect()
 }
 
+/// What stands of a person in reports, guarded domains and tasks. All such rows are looked at: forgetting is rare.
+pub fn forget(rows: &mut Overlay<'_>, person: PersonKey) -> Result<(), StoreError> {
+    for prefix in [keys::COLLECTED, keys::HELD, keys::TASK] {
+        for (key, _) in rows.untouched(&[prefix], &[prefix + 1], usize::MAX)? {
+            let Some(row) = rows.get(&key)? else { continue };
+            let theirs = match prefix {
+                keys::COLLECTED => key.ends_with(&person.0),
+                keys::HELD => decode::<Held>(&row, "what waits of a guarded domain")?.person == person,
+                _ => decode::<TaskRow>(&row, "a task")?.person == Some(person),
+            };
+            if theirs {
+                rows.remove(key.to_vec())?;
+            }
+        }
+    }
+    Ok(())
+}
+
 pub fn task_done(rows: &mut Overlay<'_>, id: JobId, at: Timestamp) -> Result<bool, StoreError> {
     let Some(bytes) = rows.get(&keys::task(id))? else { return Ok(false) };
     let task: TaskRow = decode(&bytes, "a task")?;

@@ -24,9 +24,11 @@ pub const JOB: u8 = 2;
 pub const RAW: u8 = 3;
 /// Stands before what one commit appends to the events.
 pub const COMMIT: u8 = 4;
+/// What was forgotten; see [`super::erase`].
+pub const ERASED: u8 = 5;
 
 /// Length, CRC, kind.
-const HEAD: usize = 9;
+pub const HEAD: usize = 9;
 const HEAD_OCTETS: u64 = 9;
 
 /// A stream's folder.
@@ -97,12 +99,13 @@ impl Folder {
         }
     }
 
-    /// One record's payload.
+    /// One record's payload; `None` where it was erased.
     pub fn get(&self, at: RawRef, kind: u8) -> Result<Option<Vec<u8>>, StoreError> {
         let end = at.offset.saturating_add(u64::from(at.length)).saturating_add(HEAD_OCTETS);
         let Some(mut bytes) = self.read(at.segment, at.offset, Some(end))? else { return Ok(None) };
         match Records::new(&bytes, at.offset).next() {
             Some(Ok(record)) if record.kind == kind && record.payload.len() == bytes.len() - HEAD => {}
+            Some(Ok(record)) if record.kind == ERASED => return Ok(None),
             _ => return Err(StoreError::damaged(format!("a record at {} of {}", at.offset, self.segment(at.segment).display()))),
         }
         Ok(Some(bytes.split_off(HEAD)))
@@ -283,6 +286,15 @@ impl Stream {
         self.tail = Tail { first: self.tail.first, segment: number, length: 0, begun: 0 };
         Ok(())
     }
+}
+
+/// A record's octets, as they stand in a segment.
+pub fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&[kind]);
+    crc.update(payload);
+    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    [&length.to_le_bytes()[..], &crc.finalize().to_le_bytes(), &[kind], payload].concat()
 }
 
 fn create(path: &Path) -> io::Result<File> {

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::{
     Judge, Options, StoreError,
+    backup::Upkeep,
     rows::{Identity, State},
     segments::Folder,
 };
@@ -26,6 +27,7 @@ pub struct Shared {
     pub raw: Folder,
     pub jobs_changed: watch::Sender<u64>,
     pub failure: watch::Sender<Option<StoreError>>,
+    pub upkeep: Upkeep,
     /// The durable state.
     gate: RwLock<State>,
     /// `None` until the configuration's are there: no timer runs before, or it would find its sequence or report gone.
@@ -47,6 +49,7 @@ impl Shared {
             raw: folders.1,
             jobs_changed: watch::Sender::new(0),
             failure: watch::Sender::new(None),
+            upkeep: Upkeep::default(),
             gate: RwLock::new(state),
             rules: Mutex::new(None),
             keep: Mutex::new((options.keep_events, options.keep_raw)),

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use super::{
     Options, StoreError,
     command::{Answer, Command},
-    expire,
+    erase, expire,
     fold::Fold,
     keys,
     marker::{self, Marker},
@@ -126,6 +126,10 @@ impl Writer {
                 (Command::Tick { plan, reply }, None) => {
                     let _ = reply.send(self.tick(plan));
                 }
+                (Command::Erase { step, reply }, None) => {
+                    let erased = erase::step(self, step).map_err(|error| self.shared.fail(error));
+                    let _ = reply.send(erased);
+                }
                 (command, fatal) => command.refuse(&fatal.clone().unwrap_or(StoreError::Closed)),
             }
         }
@@ -149,7 +153,9 @@ impl Writer {
             let mut failed = None;
             for command in work {
                 match (command, &failed) {
-                    (command @ (Command::Close { .. } | Command::Expire { .. } | Command::Tick { .. }), _) => after.push(command),
+                    (command @ (Command::Close { .. } | Command::Expire { .. } | Command::Tick { .. } | Command::Erase { .. }), _) => {
+                        after.push(command)
+                    }
                     (command, Some(error)) => command.refuse(error),
                     (command, None) => failed = command.fold(fold, clock(), answers).err().map(StoreError::into_fatal),
                 }
@@ -219,6 +225,9 @@ impl Writer {
         self.raw.sync().map_err(StoreError::fatal)?;
         self.events.sync().map_err(StoreError::fatal)?;
         fail_point!("before-rows", |_| std::process::abort());
+        let shared = Arc::clone(&self.shared);
+        let mut gate = shared.write();
+        shared.upkeep.note(&rows);
         let mut batch = sled::Batch::default();
         for (key, row) in rows {
             match row {
@@ -226,8 +235,6 @@ impl Writer {
                 None => batch.remove(key),
             }
         }
-        let shared = Arc::clone(&self.shared);
-        let mut gate = shared.write();
         let durable = self.make_durable(batch);
         if let Err(error) = durable {
             // Before the gate opens: what was applied and isn't durable is never seen.

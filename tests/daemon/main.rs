@@ -8,6 +8,7 @@ mod support;
 mod counting;
 mod doors;
 mod firing;
+mod keeping;
 mod operator;
 mod service;
 mod targets;

@@ -93,7 +93,9 @@ fn exit_codes() {
     assert!(errors.contains("max_conections") && errors.contains("max_connections"), "names the nearest key: {errors}");
     assert!(errors.contains("postmaster"), "all errors at once: {errors}");
     assert_eq!(bad.run(&["run"]).status.code(), Some(2));
-    for command in ["run", "check", "classify", "explain", "show", "counts", "events", "verp", "outbox", "alert"] {
+    for command in
+        ["run", "check", "classify", "explain", "show", "counts", "events", "verp", "outbox", "backup", "restore", "forget", "alert"]
+    {
         let help = good.text(&[command, "--help"]);
         assert!(help.contains("bounced"), "{command}: {help}");
     }

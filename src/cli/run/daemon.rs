@@ -148,6 +148,7 @@ fn source(shared: &Arc<ArcSwap<Config>>, store: &Arc<Store>, watch: &Watch, inta
         intake: intake.clone(),
         plan: Arc::new(Planned { config: shared.clone(), store: store.clone() }),
         targets: watch.targets(),
+        own_key: config.own_key_file(),
         runtime: tokio::runtime::Handle::current(),
     }
 }

@@ -5,12 +5,12 @@ mod outbox;
 mod past;
 mod person;
 
-use std::{fmt::Display, io, sync::Arc};
+use std::{fmt::Display, io, path::PathBuf, sync::Arc};
 
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
-use super::{By, EventFilter, Request};
+use super::{By, EventFilter, Request, upkeep};
 use crate::{
     action::event_row,
     intake::Intake,
@@ -53,6 +53,8 @@ pub struct Source {
     /// The key of a normal address.
     pub key: Arc<dyn Fn(&str) -> PersonKey + Send + Sync>,
     pub alert_test: AlertTest,
+    /// Where the key that people are counted under lies, if the daemon made it itself.
+    pub own_key: Option<PathBuf>,
     /// Those that are closed; none where no daemon runs.
     pub targets: Arc<Targets>,
     pub plan: Arc<dyn Plan>,
@@ -81,6 +83,8 @@ pub fn answer(request: &Request, source: &Source, row: &mut dyn FnMut(Value) -> 
         Request::Import { rcpt, fire, mails } => past::import(source, rcpt.as_ref(), *fire, mails, row)?,
         Request::Log { from } => past::log(source, *from, row)?,
         Request::Export { filter } => beside::export(source, filter.as_deref(), row)?,
+        Request::Backup => upkeep::backup(source, row)?,
+        Request::Forget { address } => upkeep::forget(source, address, row)?,
         Request::AlertTest => row(json!({ "sent": (source.alert_test)().map_err(AnswerError::Refused)? }))?,
     }
     Ok(())
@@ -96,7 +100,7 @@ pub enum AnswerError {
     Output(#[from] io::Error),
 }
 
-fn refused(why: impl Display) -> AnswerError {
+pub(super) fn refused(why: impl Display) -> AnswerError {
     AnswerError::Refused(why.to_string())
 }
 

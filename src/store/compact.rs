@@ -1,0 +1,78 @@
+//! sled's file written anew, so that nothing of what was removed is left in it: a log keeps old versions of rows for as long as it likes.
+//!
+//! The rows are copied to `store.new/`, synced, and the folders change places, `store/` to `store.old/` first. At any moment one of them is
+//! whole; [`settle`] finishes what was broken off.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::{OpenError, Options, Platter, erase, open};
+
+const NEW: &str = "store.new";
+const OLD: &str = "store.old";
+
+/// Rows in one of sled's batches.
+const BATCH: usize = 1_000;
+
+/// Nothing may have the store open.
+///
+/// # Errors
+/// The store can't be read or the disk not written; it is as it was then.
+pub fn compact(dir: &Path, options: &Options) -> Result<(), OpenError> {
+    let platter = &*options.platter;
+    tracing::info!("writing the store's database anew, so that nothing of whom was forgotten is left in it");
+    let _lock = open::lock(dir)?;
+    settle(dir, platter)?;
+    let (now, new, old) = (dir.join("store"), dir.join(NEW), dir.join(OLD));
+    open::make_dir(&new)?;
+    let copied = copy(&now, &new, options.cache_bytes).and_then(|()| open::sync_all(&new, platter));
+    if let Err(error) = copied {
+        // What is left of it the next open removes.
+        let _ = fs::remove_dir_all(&new);
+        return Err(error);
+    }
+    for (from, to) in [(&now, &old), (&new, &now)] {
+        fs::rename(from, to).map_err(open::at(from))?;
+        platter.sync_dir(dir).map_err(open::at(dir))?;
+    }
+    settle(dir, platter)
+}
+
+fn copy(from: &Path, to: &Path, cache_bytes: u64) -> Result<(), OpenError> {
+    let (from, to) = (open::open_sled(from, cache_bytes / 2)?, open::open_sled(to, cache_bytes / 2)?);
+    let (mut batch, mut rows) = (sled::Batch::default(), 0);
+    for row in from.iter() {
+        let (key, value) = row.map_err(open::damaged)?;
+        if key == erase::INTENT {
+            continue;
+        }
+        batch.insert(key, value);
+        rows += 1;
+        if rows >= BATCH {
+            to.apply_batch(std::mem::take(&mut batch)).map_err(open::damaged)?;
+            rows = 0;
+        }
+    }
+    to.apply_batch(batch).map_err(open::damaged)?;
+    to.flush().map(drop).map_err(open::damaged)
+}
+
+/// Finishes or takes back what was broken off.
+pub fn settle(dir: &Path, platter: &dyn Platter) -> Result<(), OpenError> {
+    let (now, new, old) = (dir.join("store"), dir.join(NEW), dir.join(OLD));
+    if old.is_dir() && !now.exists() {
+        let whole = if new.is_dir() { &new } else { &old };
+        fs::rename(whole, &now).map_err(open::at(whole))?;
+        platter.sync_dir(dir).map_err(open::at(dir))?;
+    }
+    let left: Vec<PathBuf> = [new, old].into_iter().filter(|folder| folder.is_dir()).collect();
+    for folder in &left {
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(open::at(folder)(error)),
+            _ => {}
+        }
+    }
+    if left.is_empty() { Ok(()) } else { platter.sync_dir(dir).map_err(open::at(dir)) }
+}
