@@ -48,7 +48,7 @@ impl Count {
         let counts = |entry: &&Recent| {
             !entry.cleared
                 && trigger.when.contains(&entry.status)
-                && trigger.within.is_none_or(|within| at.duration_since(entry.at) <= within)
+                && trigger.within.is_none_or(|within| entry.at <= at && at.duration_since(entry.at) <= within)
         };
         let mut entries = tally.recent.iter().rev().filter(counts);
         match trigger.distinct {
