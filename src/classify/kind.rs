@@ -219,7 +219,22 @@ impl<'a> Signs<'a> {
         signs -= if self.auto_reply_sure() && !self.has_fields() { 4 } else { 0 };
         signs -= if self.challenge().is_some() && !self.has_fields() { 4 } else { 0 };
         signs -= if self.complaint().is_some() && !self.has_fields() { 6 } else { 0 };
+        signs += if (1..BOUNCE).contains(&signs) && self.tells_a_cause() { 3 } else { 0 };
         (signs >= BOUNCE).then(|| self.as_bounce())
+    }
+
+    /// No person's mail, by its envelope and header or by what it brings back, and it says plainly why a delivery failed.
+    fn tells_a_cause(&self) -> bool {
+        let generated = self
+            .report
+            .header
+            .auto_submitted
+            .as_deref()
+            .is_some_and(|value| value.trim().to_ascii_lowercase().starts_with("auto-generated"));
+        let machine = self.null_sender && (generated || self.report.original.is_some());
+        let answers =
+            self.subject(Status::AutoReply).is_some() || self.notice(Status::AutoReply).is_some() || self.autoresponder().is_some();
+        machine && !answers && tables::find(&self.human, Scope::Cause).first().is_some_and(|hit| hit.rule.weight > tables::EXACT)
     }
 
     fn as_bounce(&self) -> Nature {

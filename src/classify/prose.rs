@@ -252,11 +252,19 @@ pub fn address_in(field: &str) -> Option<String> {
 
 fn clean(found: &str) -> Option<String> {
     let bare = found.trim_matches(['\'', '.', '*', '#', '/', '=', '?', '!', '&']);
+    // The key of a log line is no part of the address that it names.
+    let bare = match bare.split_once('=') {
+        Some((key, value)) if KEYS.contains(&key.to_ascii_lowercase().as_str()) && value.contains('@') => value,
+        _ => bare,
+    };
     let address = address::normal(bare)?;
     let (local, domain) = address::split(&address)?;
     let dotted = domain.contains('.') && !domain.ends_with(|c: char| c.is_ascii_digit());
     (dotted && !local.contains("//")).then_some(address)
 }
+
+/// What logs and programs write before a recipient.
+const KEYS: &[&str] = &["to", "rcpt", "rcpt_to", "recipient", "recip", "orig_to", "orcpt", "addr"];
 
 /// Local parts of mail systems, and of those who help.
 const SYSTEM: &[&str] = &[

@@ -1,9 +1,10 @@
 //! The tables of codes and phrases, compiled once into linear-time automata.
 //!
-//! `codes.toml` and `phrases.toml` are read at first use. They are part of the program and checked by its tests; should one of them not
+//! `codes.toml`, `phrases.toml` and `languages.toml` are read at first use. They are part of the program and checked by its tests; should one of them not
 //! read nevertheless, the other rules go on alone.
 
 use std::{
+    cmp::Ordering,
     collections::{HashMap, HashSet},
     ops::Range,
     sync::LazyLock,
@@ -18,7 +19,7 @@ use crate::taxonomy::Status;
 use super::text::{self, Text};
 
 const CODES: &str = include_str!("codes.toml");
-const PHRASES: &str = include_str!("phrases.toml");
+const PHRASES: [&str; 2] = [include_str!("phrases.toml"), include_str!("languages.toml")];
 
 /// Words over this weight outweigh any status code, exact codes outweigh those up to it.
 pub const EXACT: u8 = 60;
@@ -37,6 +38,8 @@ pub enum Scope {
     /// Why a delivery failed.
     #[default]
     Cause,
+    /// The same, in forms that cost more to look for: only where the words of `Cause` say little.
+    Sentence,
     /// In a diagnostic: that it is over.
     Final,
     /// What sort of mail it is.
@@ -47,7 +50,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    const SOUGHT: [Scope; 4] = [Scope::Cause, Scope::Final, Scope::Notice, Scope::Subject];
+    const SOUGHT: [Scope; 5] = [Scope::Cause, Scope::Sentence, Scope::Final, Scope::Notice, Scope::Subject];
 }
 
 /// One row of `phrases.toml`.
@@ -142,7 +145,8 @@ struct Automata {
 /// All codes, by code.
 pub struct Codes(HashMap<String, Code>);
 
-static TABLE: LazyLock<Phrases> = LazyLock::new(|| Phrases::compile(rules(PHRASES).unwrap_or_default()));
+static TABLE: LazyLock<Phrases> =
+    LazyLock::new(|| Phrases::compile(PHRASES.into_iter().flat_map(|toml| rules(toml).unwrap_or_default()).collect()));
 static CODE_TABLE: LazyLock<Codes> = LazyLock::new(|| Codes::read(CODES));
 
 fn rules(toml: &str) -> Result<Vec<Rule>, toml::de::Error> {
@@ -151,7 +155,17 @@ fn rules(toml: &str) -> Result<Vec<Rule>, toml::de::Error> {
 
 /// The rules of `scope` whose words stand in `text`, the heaviest first, then the longest, then the earliest; at most one hit a rule.
 pub fn find(text: &Text<'_>, scope: Scope) -> Vec<Hit> {
-    TABLE.find(text.norm(), scope)
+    let mut hits = TABLE.find(text.norm(), scope);
+    if scope == Scope::Cause && hits.first().is_none_or(|hit| hit.rule.weight <= EXACT) {
+        hits.extend(TABLE.find(text.norm(), Scope::Sentence));
+        hits.sort_by(heaviest);
+    }
+    hits
+}
+
+fn heaviest(a: &Hit, b: &Hit) -> Ordering {
+    let (longer, earlier) = (b.range.len().cmp(&a.range.len()), a.range.start.cmp(&b.range.start));
+    b.rule.weight.cmp(&a.rule.weight).then(longer).then(earlier).then(a.rule.name.cmp(&b.rule.name))
 }
 
 /// What the tables' keeper noted beside a rule, `code-5.1.1` and `reply-552` among them.
@@ -192,14 +206,7 @@ impl Phrases {
             }
         }
         let mut hits: Vec<Hit> = best.into_iter().filter_map(|(rule, range)| Some(Hit { rule: self.rules.get(rule)?, range })).collect();
-        hits.sort_by(|a, b| {
-            b.rule
-                .weight
-                .cmp(&a.rule.weight)
-                .then(b.range.len().cmp(&a.range.len()))
-                .then(a.range.start.cmp(&b.range.start))
-                .then(a.rule.name.cmp(&b.rule.name))
-        });
+        hits.sort_by(heaviest);
         hits
     }
 }
@@ -312,87 +319,4 @@ impl Codes {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn the_tables_read() {
-        let rules = rules(PHRASES).unwrap();
-        assert!(rules.len() > 40);
-        toml::from_str::<CodeFile>(CODES).unwrap();
-        let automata = TABLE.scopes.iter().flat_map(|(_, automata)| [&automata.ascii, &automata.wide]).flatten();
-        let octets: usize = automata.map(|words| words.automaton.memory_usage()).sum();
-        assert!(octets < 24 << 20, "{octets}");
-        for form in rules.iter().flat_map(|rule| &rule.regexes) {
-            assert!(Regex::new(form).is_ok(), "{form}");
-            assert_eq!(text::folded(form), *form, "letters with marks are never found");
-            assert!(form.starts_with(['^', '\\']), "{form} may begin within a word");
-        }
-        assert!(TABLE.scopes.iter().all(|(_, automata)| automata.any_form.len() == automata.forms.len()));
-    }
-
-    #[test]
-    fn names_and_phrases_are_unique_and_well_formed() {
-        let mut names = HashSet::new();
-        let mut phrases = HashSet::new();
-        for rule in &TABLE.rules {
-            assert!(names.insert(&rule.name), "rule {} stands twice", rule.name);
-            assert!(rule.weight <= 100, "{}", rule.name);
-            assert!(!rule.phrases.is_empty() || !rule.regexes.is_empty(), "{} has no words", rule.name);
-            for phrase in &rule.phrases {
-                assert!(phrases.insert((rule.scope, phrase)), "'{phrase}' of {} stands twice", rule.name);
-            }
-        }
-        let codes = toml::from_str::<CodeFile>(CODES).unwrap().code;
-        let unique: HashSet<&String> = codes.iter().map(|row| &row.code).collect();
-        assert_eq!(unique.len(), codes.len(), "a code stands twice");
-    }
-
-    /// A phrase that is not in the form that texts are brought to could never match.
-    #[test]
-    fn each_phrase_can_be_reached() {
-        for rule in &TABLE.rules {
-            for phrase in &rule.phrases {
-                let bare = phrase.trim_start_matches('^').trim_end_matches('$').trim_end_matches('*');
-                let text = Text::new(bare);
-                assert_eq!(text.norm(), text::folded(bare), "'{phrase}' of {} is not in the comparable form", rule.name);
-                if rule.scope == Scope::Neutral {
-                    continue;
-                }
-                let found = find(&text, rule.scope);
-                assert!(found.iter().any(|hit| hit.rule.name == rule.name), "'{phrase}' of {} is not found in itself", rule.name);
-            }
-        }
-    }
-
-    #[test]
-    fn every_status_has_a_rule() {
-        let ruled: HashSet<Status> = TABLE.rules.iter().map(|rule| rule.status).collect();
-        for status in Status::ALL {
-            // No words say that a recipient isn't named.
-            assert!(ruled.contains(&status) || status == Status::BounceNoAddress, "{status}");
-        }
-    }
-
-    #[test]
-    fn words_match_whole() {
-        let rules = |text: &str| find(&Text::new(text), Scope::Cause).iter().map(|hit| hit.rule.name.clone()).collect::<Vec<_>>();
-        assert!(rules("no such user").contains(&"user-unknown".into()));
-        assert!(!rules("no such userland").contains(&"user-unknown".into()));
-        assert!(!rules("antispamhaus").contains(&"known-spammer".into()));
-        assert!(rules("see www.spamhaus.org").contains(&"known-spammer".into()));
-        assert!(rules("<no-such-user@example.org> <userunknown@example.org>").is_empty());
-    }
-
-    #[test]
-    fn codes_fall_back_to_their_subject() {
-        assert_eq!(code("5.1.1").map(|c| (c.status, c.exact)), Some((Status::HardBounce, true)));
-        assert_eq!(code("4.2.2").map(|c| c.status), Some(Status::SoftBounceMailboxFull));
-        assert_eq!(code("5.7.99").map(|c| (c.status, c.exact)), Some((Status::MailBlockGeneral, false)));
-        assert_eq!(code("552").map(|c| c.status), Some(Status::SoftBounceMailboxFull));
-        assert!(code("5.0.0").is_none());
-        assert!(code("").is_none());
-    }
-}
+mod tests;
