@@ -46,6 +46,8 @@ struct Signs<'a> {
     opening_hits: Vec<Hit>,
     daemon: bool,
     null_sender: bool,
+    /// The reverse-path is known, and not null.
+    answerable: bool,
     /// An SMTP reply that refuses stands in the prose, at the head of a line.
     smtp_reply: bool,
 }
@@ -87,8 +89,8 @@ impl<'a> Signs<'a> {
         let opening = Text::new(opening);
         let (subject_hits, notice_hits) = (tables::find(&subject, Scope::Subject), tables::find(&human, Scope::Notice));
         let opening_hits = tables::find(&opening, Scope::Notice);
-        let null_sender =
-            envelope.reverse_path.or(header.return_path.as_deref()).is_some_and(|path| path.trim_matches(['<', '>', ' ']).is_empty());
+        let reverse_path = envelope.reverse_path.or(header.return_path.as_deref()).map(|path| path.trim_matches(['<', '>', ' ']));
+        let null_sender = reverse_path.is_some_and(str::is_empty);
         let smtp_reply = prose.human.lines().take(200).any(|line| {
             let line = line.trim_start();
             line.starts_with(['4', '5']) && !reply::codes(text::cut(line, 200), true).codes.is_empty()
@@ -104,6 +106,7 @@ impl<'a> Signs<'a> {
             opening_hits,
             daemon: is_daemon(report),
             null_sender,
+            answerable: reverse_path.is_some_and(|path| !path.is_empty()),
         }
     }
 
@@ -215,6 +218,9 @@ impl<'a> Signs<'a> {
         let beside = self.null_sender || self.report.original.is_some();
         signs += by_subject.map_or(0, |weight| if weight >= SURE { 3 } else { i32::from(beside) });
         signs += by_notice.map_or(0, |weight| if weight >= 90 { 4 } else { 2 });
+        // Somebody who can be answered tells of a parcel or of a mailbox in the same words.
+        let plain = by_notice.is_some_and(|weight| weight >= 90);
+        signs -= if self.answerable && !plain && !beside && !self.daemon && !self.smtp_reply { 2 } else { 0 };
         signs -= if reply && !self.daemon { 3 } else { 0 };
         signs -= if self.auto_reply_sure() && !self.has_fields() { 4 } else { 0 };
         signs -= if self.challenge().is_some() && !self.has_fields() { 4 } else { 0 };

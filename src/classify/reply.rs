@@ -125,8 +125,16 @@ fn code_stands(before: &str, after: &str, strict: bool) -> bool {
     let begins = lead.is_empty()
         || lead.ends_with("<--")
         || lead.ends_with([':', ';', '\'', '"', '(', '<', '[', '>', '#', '\n', '\r'])
-        || lead.ends_with("Reason");
+        || announces(lead);
     begins || !strict && !lead.ends_with(|c: char| c.is_ascii_digit())
+}
+
+/// Words that stand right before a reply code in logs and tables.
+fn announces(lead: &str) -> bool {
+    let last = lead.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+    ["reason", "error", "failed", "code", "returned", "replied", "said", "response", "reply"]
+        .iter()
+        .any(|word| last.eq_ignore_ascii_case(word))
 }
 
 /// After which command the refusal came, where the text says so.

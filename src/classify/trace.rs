@@ -9,8 +9,8 @@ use super::{
     judged::Judged,
     prose::{Prose, address_in},
     reply::{self, Stage},
-    tables,
-    text::Text,
+    said, tables,
+    text::{Text, tidy},
     weigh::Clue,
 };
 
@@ -38,6 +38,8 @@ pub struct RecipientTrace {
     pub stage: Option<&'static str>,
     /// Reply codes and enhanced status codes, as they stand in the diagnostic or the recipient's paragraph, else in the text.
     pub codes: Vec<String>,
+    /// The reply that the text quotes, where no field gives a diagnostic: it is weighed before the text round it.
+    pub quoted: Option<String>,
     /// All that spoke for a status, best first; where weight decided, the first one won.
     pub candidates: Vec<Candidate>,
     /// Whether a field gave the diagnostic; else it is the recipient's paragraph.
@@ -60,6 +62,7 @@ pub struct Candidate {
 
 pub(super) fn of(judged: &Judged<'_>, report: &Report, prose: &Prose) -> RecipientTrace {
     let [diagnostic, section, human] = judged.texts;
+    let quoted = human.or(section).filter(|_| diagnostic.is_none()).and_then(said::reply);
     let human = human.filter(|_| diagnostic.is_none() && section.is_none());
     let said = |strict: bool, text: Option<&str>| text.map(|text| reply::codes(text, strict)).unwrap_or_default();
     let mut codes: Vec<String> = Vec::new();
@@ -77,6 +80,7 @@ pub(super) fn of(judged: &Judged<'_>, report: &Report, prose: &Prose) -> Recipie
             Stage::Content => "the message's content",
         }),
         codes,
+        quoted: quoted.map(|reply| tidy(reply, 1000)),
         candidates: candidates(judged),
         by_field: diagnostic.is_some(),
     }
