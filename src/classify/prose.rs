@@ -191,6 +191,7 @@ impl<'a> Transcript<'a> {
 fn head<'a>(line: &'a str, before: &str) -> Option<(String, &'a str)> {
     let trimmed =
         line.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '-' | '*' | '•' | '·' | '>' | '→' | '|' | '+' | '#')).trim_end();
+    let trimmed = unnumbered(trimmed);
     let found = ADDRESSES.as_ref()?.find(trimmed)?;
     let address = clean(found.as_str())?;
     let lead = trimmed.get(..found.start())?;
@@ -205,7 +206,7 @@ fn head<'a>(line: &'a str, before: &str) -> Option<(String, &'a str)> {
         return None;
     }
     let ends = tail.is_empty()
-        || tail.starts_with([':', ';', ',', '.', '(', '<', '-', '–', '='])
+        || tail.starts_with([':', ';', ',', '.', '(', '<', '-', '–', '=', '|'])
         || tail.starts_with("on ")
         || rest.starts_with("...")
         || replies(tail);
@@ -220,6 +221,13 @@ fn head<'a>(line: &'a str, before: &str) -> Option<(String, &'a str)> {
         || LABEL.as_ref().is_some_and(|form| form.is_match(lead.trim_end_matches(['<', '"'])));
     let fits = if bare.is_empty() { ends } else { (named || labelled) && (tail.is_empty() || tail.starts_with(['<', ':', ';', '('])) };
     (fits && !system_address(&address)).then_some((address, rest.trim_start_matches(['>', '"', '\'', ')', ']', '»', ':', '.', ' '])))
+}
+
+/// A line of a list without its number, "1." or "2)".
+fn unnumbered(line: &str) -> &str {
+    let rest = line.trim_start_matches(|c: char| c.is_ascii_digit());
+    let number = line.len() - rest.len();
+    rest.strip_prefix(['.', ')']).filter(|rest| (1..=3).contains(&number) && rest.starts_with(' ')).map_or(line, str::trim_start)
 }
 
 /// Whether an SMTP reply stands in the rest of a line.

@@ -208,6 +208,8 @@ fn addresses(token: &str) -> Vec<(usize, usize)> {
         let Some(before) = token.get(floor..at) else { continue };
         let local = before.len() - before.trim_end_matches(is_local).len();
         let domain: usize = token.get(at + 1..).map_or(0, |after| after.len() - after.trim_start_matches(is_domain).len());
+        // sendmail's "alice@example.org...User unknown": no domain has two dots in a row.
+        let domain = token.get(at + 1..at + 1 + domain).and_then(|name| name.find("..")).unwrap_or(domain);
         if local == 0 || domain == 0 {
             continue;
         }
