@@ -39,7 +39,7 @@ pub struct Prose {
     pub local_parts: Vec<String>,
 }
 
-const ADDRESS: &str = r#"(?:"[^"\r\n@]+"|[\p{L}\p{N}._+=%&#*!~^$'?{}/\-]+)@[\p{L}\p{N}][\p{L}\p{N}.\-]*[\p{L}\p{N}]"#;
+const ADDRESS: &str = r#"(?:"[^"\r\n@]+"|[\p{L}\p{N}._+=%&#*!~^$'?{}/\-]+)@[\p{L}\p{N}]+(?:(?:\.|-+)[\p{L}\p{N}]+)*"#;
 
 static ADDRESSES: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(ADDRESS).ok());
 
