@@ -8,7 +8,9 @@
 //! [`explain`] shows the same steps, taken by the same code.
 
 mod author;
+mod automata;
 mod bounce;
+mod forms;
 mod human;
 mod judged;
 mod kind;
