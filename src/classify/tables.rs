@@ -152,19 +152,19 @@ impl Phrases {
         let found = automata.find(text);
         let is_neutral = |rule: usize| self.rules.get(rule).is_some_and(|rule| rule.scope == Scope::Neutral);
         let neutral: Vec<Range<usize>> = found.iter().filter(|(rule, _)| is_neutral(*rule)).map(|(_, range)| range.clone()).collect();
-        let mut best: HashMap<usize, Range<usize>> = HashMap::new();
+        let mut hits: Vec<Hit> = Vec::new();
         for (rule, range) in found {
-            let Some(row) = self.rules.get(rule).filter(|row| row.scope == scope) else { continue };
+            let Some(rule) = self.rules.get(rule).filter(|row| row.scope == scope) else { continue };
             let masked = neutral.iter().any(|masked| masked.start <= range.start && range.end <= masked.end);
-            if masked || row.outside_urls && in_url(text, range.start) {
+            if masked || rule.outside_urls && in_url(text, range.start) {
                 continue;
             }
-            let kept = best.entry(rule).or_insert_with(|| range.clone());
-            if range.len() > kept.len() {
-                *kept = range;
+            match hits.iter_mut().find(|hit| std::ptr::eq(hit.rule, rule)) {
+                Some(known) if range.len() > known.range.len() => known.range = range,
+                Some(_) => {}
+                None => hits.push(Hit { rule, range }),
             }
         }
-        let mut hits: Vec<Hit> = best.into_iter().filter_map(|(rule, range)| Some(Hit { rule: self.rules.get(rule)?, range })).collect();
         hits.sort_by(|a, b| {
             b.rule
                 .weight
