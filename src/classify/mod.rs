@@ -16,6 +16,7 @@ mod judged;
 mod kind;
 mod operator;
 mod person;
+mod phrases;
 mod prose;
 mod recipient;
 mod reply;

@@ -61,9 +61,8 @@ impl<'a> Text<'a> {
     }
 
     fn push(&mut self, c: char, at: usize) {
-        let before = self.norm.len();
         self.norm.push(c);
-        self.origin.resize(self.origin.len() + (self.norm.len() - before), u32::try_from(at).unwrap_or(u32::MAX));
+        self.origin.resize(self.norm.len(), place(at));
     }
 
     fn fill(&mut self, original: &str) {
@@ -119,8 +118,10 @@ impl<'a> Text<'a> {
     fn letters(&mut self, piece: &str, at: usize) {
         let plain = piece.bytes().take_while(|b| b.is_ascii_graphic() && !matches!(b, b'_' | b'`')).count();
         let (own, rest) = piece.split_at_checked(plain).unwrap_or_default();
-        self.norm.extend(own.chars().map(|c| c.to_ascii_lowercase()));
-        self.origin.extend((at..at + plain).map(|at| u32::try_from(at).unwrap_or(u32::MAX)));
+        let before = self.norm.len();
+        self.norm.push_str(own);
+        self.norm.get_mut(before..).into_iter().for_each(str::make_ascii_lowercase);
+        self.origin.extend(place(at)..place(at + plain));
         self.marked_letters(rest, at + plain);
     }
 
@@ -177,13 +178,25 @@ pub fn folded(phrase: &str) -> String {
     out
 }
 
+/// A place in a text of at most [`MAX`] octets.
+fn place(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
 /// The next run of anything but white space in `rest`, a tail of `whole`: where it starts, itself, what follows.
 fn next_token<'a>(whole: &str, rest: &'a str) -> Option<(usize, &'a str, &'a str)> {
-    let start = rest.find(|c: char| !is_space(c))?;
-    let rest = rest.get(start..)?;
-    let end = rest.find(is_space).unwrap_or(rest.len());
-    let (token, tail) = rest.split_at_checked(end)?;
+    let rest = rest.get(run(rest, true)..).filter(|rest| !rest.is_empty())?;
+    let (token, tail) = rest.split_at_checked(run(rest, false))?;
     Some((whole.len() - rest.len(), token, tail))
+}
+
+/// How many octets at the start of a text are white space, or none.
+fn run(text: &str, space: bool) -> usize {
+    let ends = |c: char| is_space(c) != space;
+    // Most is ASCII, for which nothing needs to be decoded.
+    let ascii = text.bytes().take_while(|&b| b.is_ascii() && !ends(char::from(b))).count();
+    let rest = text.get(ascii..).unwrap_or_default();
+    ascii + rest.find(ends).unwrap_or(rest.len())
 }
 
 fn is_space(c: char) -> bool {

@@ -221,10 +221,10 @@ fn attribution(line: &str, following: &[&str]) -> Option<usize> {
 fn attributions() -> &'static (Regex, Regex) {
     static PATTERNS: OnceLock<(Regex, Regex)> = OnceLock::new();
     PATTERNS.get_or_init(|| {
-        let starts = r"(?i)^\s*(?:on|am|le|el|il|op|em|den|dne|w dniu|dnia|в|\d{1,4}[-./年])\b?.*\d";
+        let starts = r"(?i)^\s*(?:on|am|le|el|il|op|em|den|dne|w dniu|dnia|в|\d{1,4}[-./年]).*\d";
         let ends = concat!(
-            r"(?i)(?:\bwrote|\bschrieb\b.*|\ba écrit|\bescribió|\bha scritto|\bschreef\b.*|\bskrev\b.*|\bnapisał\S*|\bescreveu|",
-            r"написал\S*|пишет|\byazdı|\bkirjoitti|написав|\bpíše|写道|寫道|書きました|작성)\s*[:：]\s*$"
+            r"(?i)(?:(?-u:\b)(?:wrote|schrieb(?-u:\b).*|a écrit|escribió|ha scritto|schreef(?-u:\b).*|skrev(?-u:\b).*|napisał\S*|escreveu|",
+            r"yazdı|kirjoitti|píše)|написал\S*|пишет|написав|写道|寫道|書きました|작성)\s*[:：]\s*$"
         );
         (Regex::new(starts).expect("a constant pattern"), Regex::new(ends).expect("a constant pattern"))
     })
