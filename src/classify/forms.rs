@@ -13,8 +13,8 @@ use aho_corasick::{
 use regex::Regex;
 use regex_syntax::hir::{Hir, HirKind};
 
-/// Shorter literals stand in nearly every text.
-const SHORTEST: usize = 3;
+/// Literals of so many octets tell texts apart; shorter ones are asked for where a form has no others.
+const SHORTEST: [usize; 2] = [3, 2];
 
 /// Literals of which one must stand in a text.
 type AnyOf = Vec<String>;
@@ -39,7 +39,7 @@ impl Forms {
         let mut literals: HashMap<String, usize> = HashMap::new();
         for (rule, form) in all {
             let (Ok(regex), Ok(syntax)) = (Regex::new(form), regex_syntax::parse(form)) else { continue };
-            let needs = needs(&syntax);
+            let needs = SHORTEST.map(|shortest| needs(&syntax, shortest)).into_iter().find(|needs| !needs.is_empty()).unwrap_or_default();
             for any_of in &needs {
                 for literal in any_of {
                     let next = literals.len();
@@ -106,19 +106,19 @@ impl Forms {
     }
 }
 
-/// What must stand in a text for an expression to match in it: of each of these one.
-fn needs(syntax: &Hir) -> Vec<AnyOf> {
+/// What must stand in a text for an expression to match in it: of each of these one, none shorter than `shortest`.
+fn needs(syntax: &Hir, shortest: usize) -> Vec<AnyOf> {
     match syntax.kind() {
         HirKind::Literal(literal) => {
-            let literal = std::str::from_utf8(&literal.0).ok().filter(|literal| literal.len() >= SHORTEST);
+            let literal = std::str::from_utf8(&literal.0).ok().filter(|literal| literal.len() >= shortest);
             literal.map(|literal| vec![literal.to_owned()]).into_iter().collect()
         }
-        HirKind::Capture(capture) => needs(&capture.sub),
-        HirKind::Repetition(repetition) if repetition.min > 0 => needs(&repetition.sub),
-        HirKind::Concat(pieces) => pieces.iter().flat_map(needs).collect(),
+        HirKind::Capture(capture) => needs(&capture.sub, shortest),
+        HirKind::Repetition(repetition) if repetition.min > 0 => needs(&repetition.sub, shortest),
+        HirKind::Concat(pieces) => pieces.iter().flat_map(|piece| needs(piece, shortest)).collect(),
         HirKind::Alternation(branches) => {
             // Of each branch the rarest; where one branch has none, none of the others is needed either.
-            let rarest = |branch: &Hir| needs(branch).into_iter().max_by_key(|any_of| any_of.iter().map(String::len).min());
+            let rarest = |branch: &Hir| needs(branch, shortest).into_iter().max_by_key(|any_of| any_of.iter().map(String::len).min());
             let all: Option<Vec<AnyOf>> = branches.iter().map(rarest).collect();
             all.map(|all| all.concat()).into_iter().collect()
         }
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn what_a_form_cannot_do_without() {
-        let needs = |form: &str| needs(&regex_syntax::parse(form).unwrap());
+        let needs = |form: &str| needs(&regex_syntax::parse(form).unwrap(), 3);
         assert_eq!(needs(r"\b(?:mailbox|user) [^ ]{1,60} (?:is )?unknown"), [vec!["mailbox", "user"], vec!["unknown"]]);
         assert_eq!(needs(r"(?:full|5\.[0-9])").len(), 0);
         assert_eq!(needs(r"(?:over )*(?:quota){2,}"), [["quota"]]);

@@ -379,7 +379,7 @@ mod tests {
         assert_eq!(read.sections.len(), 2);
         assert!(read.sections[0].text.contains("User unknown") && !read.sections[0].text.contains("full"));
         assert!(read.sections[1].text.contains("full"));
-        assert!(!read.mentioned.contains(&"c@example.org".to_owned()));
+        assert!(!read.named().mentioned.contains(&"c@example.org".to_owned()));
     }
 
     #[test]
