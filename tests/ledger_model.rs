@@ -12,7 +12,7 @@ mod model;
 use std::collections::BTreeMap;
 
 use bounced::{
-    ledger::{Changes, Comparator, Event, Input, Known, MailInput, Per, Person, RECENT, Rules, Scope, Standing, TAGS, day_of, hour_of},
+    ledger::{Changes, Comparator, Input, Known, MailInput, Per, Person, RECENT, Rules, Scope, Standing, TAGS, day_of, hour_of},
     taxonomy::Status,
 };
 use jiff::Timestamp;
@@ -43,6 +43,7 @@ impl Kept {
             domain: scope(&names[0].1),
             campaign: scope(&names[1].1),
             all: scope(&names[2].1),
+            ..Known::default()
         };
         self.next += 1;
         let status = mail.verdict.status;
@@ -87,8 +88,7 @@ fn play(
             Op::Mail { person, status, campaign, standing } => {
                 let before = kept.persons.get(&person.unwrap_or(9)).cloned();
                 let changes = kept.take(rules, *person, mail(*person, *status, *campaign, *standing), at);
-                let Event::MailV1(event) = changes.event;
-                names = event.fired;
+                names = changes.event.mail().expect("a mail's event").fired.clone();
                 match standing {
                     Standing::Full => fired.push(names.clone()),
                     Standing::Own => assert_eq!(before.as_ref(), kept.persons.get(&person.unwrap_or(9))),

@@ -377,14 +377,17 @@ async fn what_cannot_be_vouched_for_is_refused() {
         fs::copy(other.join("store.marker"), dir.join("store.marker")).unwrap();
     });
     assert!(matches!(foreign, OpenError::Foreign { .. }));
-    let newer = refused("newer", &|dir| {
-        let db = sled::open(dir.join("store")).unwrap();
-        let mut identity = db.get(b"!s").unwrap().unwrap().to_vec();
-        identity[0] = 2;
-        db.insert(b"!s", identity).unwrap();
-        db.flush().unwrap();
-    });
-    assert!(matches!(newer, OpenError::Newer { found: 2, known: 1 }));
+    let schema = |schema: u8| {
+        move |dir: &Path| {
+            let db = sled::open(dir.join("store")).unwrap();
+            let mut identity = db.get(b"!s").unwrap().unwrap().to_vec();
+            identity[0] = schema;
+            db.insert(b"!s", identity).unwrap();
+            db.flush().unwrap();
+        }
+    };
+    assert!(matches!(refused("newer", &schema(3)), OpenError::Newer { found: 3, known: 2 }));
+    assert!(matches!(refused("older", &schema(1)), OpenError::Older { found: 1 }));
 
     fs::remove_file(good.join("store.marker")).unwrap();
     let store = Store::open(&good, clock.options()).unwrap();

@@ -110,7 +110,7 @@ async fn a_restart_keeps_everything() {
     let store = Store::open(dir.path(), options()).unwrap();
     assert_eq!(see(&store), before);
     assert_eq!(store.epoch(), epoch);
-    let events: Vec<_> = before.0.into_iter().map(event).collect();
+    let events: Vec<_> = before.0.into_iter().collect();
     assert_eq!(events.iter().map(|event| event.id).collect::<Vec<_>>(), (1..=300).rev().collect::<Vec<_>>());
     for event in &events {
         let n = u32::try_from(event.id - 1).unwrap();
@@ -118,7 +118,7 @@ async fn a_restart_keeps_everything() {
         assert_eq!(store_support::event(store.event(event.id).unwrap().unwrap()), *event);
     }
     assert_eq!((store.event(0).unwrap(), store.event(301).unwrap()), (None, None));
-    let ids = |filter: &EventFilter| store.events(filter).unwrap().into_iter().map(|each| event(each).id).collect::<Vec<_>>();
+    let ids = |filter: &EventFilter| store.events(filter).unwrap().into_iter().map(|each| each.id).collect::<Vec<_>>();
     assert_eq!(ids(&EventFilter { limit: 3, ..EventFilter::default() }), [300, 299, 298]);
     let replies = EventFilter { status: Some(Status::AutoReply), ..EventFilter::default() };
     assert_eq!(ids(&replies), [251, 201, 151, 101, 51, 1]);
@@ -239,7 +239,7 @@ async fn what_is_old_goes_and_what_is_new_stays() {
     assert!(gone > 200, "{gone}");
     assert_eq!(store.expire().await.unwrap(), 0);
 
-    let events: Vec<_> = store.events(&EventFilter::default()).unwrap().into_iter().map(event).collect();
+    let events: Vec<_> = store.events(&EventFilter::default()).unwrap().into_iter().collect();
     assert_eq!(events.iter().map(|event| event.id).collect::<Vec<_>>(), (201..=600).rev().collect::<Vec<_>>());
     assert_eq!((store.event(200).unwrap(), store.event(201).unwrap().is_some()), (None, true));
     let raws: Vec<bool> = events.iter().map(|event| store.raw(event.raw.unwrap()).unwrap().is_some()).collect();

@@ -44,6 +44,13 @@ pub fn line(input: &str) -> String {
     out
 }
 
+/// A cell of CSV: one line that no spreadsheet takes for a formula. What would begin one gets an apostrophe in front, which spreadsheets
+/// hide.
+pub fn cell(input: &str) -> String {
+    let line = line(input);
+    if line.starts_with(['=', '+', '-', '@']) { format!("'{line}") } else { line }
+}
+
 /// [`line`], cut at so many characters with `…` for what is gone.
 pub fn cut(input: &str, chars: usize) -> String {
     let line = line(input);

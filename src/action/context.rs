@@ -10,7 +10,7 @@ use minijinja::Value;
 use crate::{address, ledger::Facts, taxonomy::Status};
 
 /// Every name that a template may use.
-pub const NAMES: [&str; 32] = [
+pub const NAMES: [&str; 34] = [
     "action",
     "address",
     "at",
@@ -25,6 +25,7 @@ pub const NAMES: [&str; 32] = [
     "event",
     "evidence",
     "fault",
+    "fields",
     "fired",
     "job",
     "local",
@@ -41,6 +42,7 @@ pub const NAMES: [&str; 32] = [
     "status",
     "status_title",
     "subject",
+    "suppressed",
     "tags",
     "trigger",
 ];
@@ -95,6 +97,9 @@ impl Context {
         values.insert("counts", Value::from_serialize(&counts));
         values.insert("event", Value::from(event.id));
         values.insert("fired", Value::from_serialize(&event.fired));
+        let fields: BTreeMap<&str, Value> = facts.fields.iter().map(|(name, field)| (name.as_str(), field.value())).collect();
+        values.insert("fields", Value::from_serialize(&fields));
+        values.insert("suppressed", Value::from(facts.suppressed));
         values.insert("tags", Value::from_serialize(&facts.tags));
         Context { values: Value::from_serialize(&values) }
     }
@@ -111,6 +116,7 @@ impl Context {
         facts.event.campaign = None;
         facts.event.origin = crate::ledger::Origin::default();
         (facts.tags, facts.counts, facts.event.fired) = (vec![], vec![], vec![]);
+        (facts.fields, facts.suppressed) = (BTreeMap::new(), false);
         Context::new(&facts, "00000000-1-00000000-0")
     }
 }
@@ -167,6 +173,8 @@ pub fn sample_facts() -> Facts {
         count: 3,
         tags: vec!["tag".to_owned()],
         counts: vec![(Status::HardBounce, 3)],
+        fields: [("optout".to_owned(), crate::ledger::Field::Bool(true))].into(),
+        suppressed: true,
     }
 }
 

@@ -60,6 +60,8 @@ impl Dispatcher {
                     Ok(raw) => postman.forward(job, to, &raw).await,
                     Err(outcome) => outcome,
                 },
+                (Task::Report(_) | Task::Resend(_), Some(_)) => later("not built yet"),
+                (Task::Todo(_), _) => Outcome::Dead { error: "a task is for a person to do".to_owned() },
                 (_, None) => later("no way to send mail is configured: [mail] is missing"),
             }
         };

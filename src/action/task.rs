@@ -1,6 +1,6 @@
 //! A task as configured, frozen into the job. Secrets are named by their file, never held.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,10 @@ pub enum Task {
     Forward {
         to: String,
     },
+    Report(ReportTask),
+    Resend(ResendMessage),
+    /// For an administrator: never carried out by the daemon, only listed and done by hand.
+    Todo(Todo),
 }
 
 /// `mail = { to, template }`. `to` and the template's parts are minijinja source.
@@ -19,6 +23,49 @@ pub enum Task {
 pub struct MailTask {
     pub to: String,
     pub template: MailTemplate,
+    /// `digest = "1 hour"`: all of so long in one mail.
+    pub digest: Option<Duration>,
+    /// `at_most = "20 per hour"`: the rest in a digest.
+    pub at_most: Option<Rate>,
+}
+
+/// One mail with all that a report has collected.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportTask {
+    pub name: String,
+    /// Which of its deliveries.
+    pub delivery: u32,
+    /// `None`: `[mail] from`.
+    pub from: Option<String>,
+    pub to: Vec<String>,
+    /// minijinja over `people`, `report` and `at`.
+    pub subject: String,
+    /// The text over the table, minijinja too.
+    pub body: Option<String>,
+    pub html: Option<String>,
+    /// The columns.
+    pub fields: Vec<String>,
+}
+
+/// What a resend sends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ResendMessage {
+    /// The mail that the bounce holds.
+    Original,
+    /// The text of a file, a whole mail; minijinja over the facts.
+    Given(String),
+}
+
+/// `task = { title, assignee, due, mail }`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Todo {
+    /// minijinja source.
+    pub title: String,
+    pub assignee: Option<String>,
+    /// From when it was made.
+    pub due: Option<Duration>,
+    /// Whether the assignee hears of it by mail.
+    pub mail: bool,
 }
 
 /// One of `[templates]`, its files read in.
@@ -37,6 +84,21 @@ pub struct PostTask {
     pub body: PostBody,
     pub headers: BTreeMap<String, String>,
     pub secret_file: Option<PathBuf>,
+    pub batch: Option<Batch>,
+}
+
+/// `batch = { max, within }`: so many bodies in one JSON array, or those of so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    pub max: u32,
+    pub within: Duration,
+}
+
+/// `20 per hour`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    pub count: u32,
+    pub per: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,13 +110,31 @@ pub enum PostBody {
     Event,
 }
 
+/// Jobs of one name that go out as one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gather {
+    pub name: String,
+    pub pace: Pace,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// All of them, so long after the first, or when there are so many.
+    Within { within: Duration, max: Option<u32> },
+    /// At once as long as the rate allows it; what comes beyond goes together when the rate's time is over.
+    AtMost(Rate),
+}
+
 impl Task {
-    /// `mail`, `post` or `forward`, as `bounced outbox` shows it.
+    /// `mail`, `post`, `forward`, …, as `bounced outbox` shows it.
     pub fn kind(&self) -> &'static str {
         match self {
             Task::Mail(_) => "mail",
             Task::Post(_) => "post",
             Task::Forward { .. } => "forward",
+            Task::Report(_) => "report",
+            Task::Resend(_) => "resend",
+            Task::Todo(_) => "task",
         }
     }
 
@@ -64,6 +144,29 @@ impl Task {
             Task::Mail(mail) => &mail.to,
             Task::Post(post) => &post.url,
             Task::Forward { to } => to,
+            Task::Report(report) => &report.name,
+            Task::Resend(ResendMessage::Original) => "the returned original",
+            Task::Resend(ResendMessage::Given(_)) => "a given mail",
+            Task::Todo(todo) => &todo.title,
+        }
+    }
+
+    /// How it waits for others of its kind, where it does.
+    pub fn gather(&self) -> Option<Gather> {
+        match self {
+            Task::Mail(mail) => {
+                let pace = match (mail.digest, mail.at_most) {
+                    (Some(within), _) => Pace::Within { within, max: None },
+                    (None, Some(rate)) => Pace::AtMost(rate),
+                    (None, None) => return None,
+                };
+                Some(Gather { name: format!("mail {} {}", mail.template.name, mail.to), pace })
+            }
+            Task::Post(post) => {
+                let batch = post.batch?;
+                Some(Gather { name: format!("post {}", post.url), pace: Pace::Within { within: batch.within, max: Some(batch.max) } })
+            }
+            _ => None,
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Standard forms come first (RFC 3464, 5965, 8098), then what header, subject and words say together. No single word makes a bounce:
 //! signs are weighed, so that a forwarded bounce, a list post or a person's reply stays what it is (taxonomy rule 5).
 
+use std::cell::OnceCell;
+
 use crate::{
     message::{Form, Report},
     taxonomy::Status,
@@ -40,10 +42,11 @@ struct Signs<'a> {
     report: &'a Report,
     subject: Text<'a>,
     human: Text<'a>,
-    opening: Text<'a>,
+    prose: &'a Prose,
+    /// What a person wrote of their own, and the requests in it: looked for only where it is no bounce.
+    opening: OnceCell<(Text<'static>, Vec<Hit>)>,
     subject_hits: Vec<Hit>,
     notice_hits: Vec<Hit>,
-    opening_hits: Vec<Hit>,
     daemon: bool,
     null_sender: bool,
     /// The reverse-path is known, and not null.
@@ -65,8 +68,7 @@ pub fn nature(report: &Report, envelope: &Envelope<'_>, prose: &Prose) -> Nature
 }
 
 fn by_signs<T>(report: &Report, envelope: &Envelope<'_>, prose: &Prose, judge: impl FnOnce(&Signs<'_>) -> T) -> T {
-    let (opening, own) = (opening(&prose.human), said::without_replies(&prose.human));
-    judge(&Signs::read(report, envelope, prose, &opening, &own))
+    judge(&Signs::read(report, envelope, prose))
 }
 
 /// What speaks for one sort or another, in words; the heaviest subject and words first.
@@ -81,14 +83,12 @@ impl Nature {
 }
 
 impl<'a> Signs<'a> {
-    fn read(report: &'a Report, envelope: &Envelope<'_>, prose: &Prose, opening: &'a str, own: &'a str) -> Signs<'a> {
+    fn read(report: &'a Report, envelope: &Envelope<'_>, prose: &'a Prose) -> Signs<'a> {
         let header = &report.header;
         let subject = Text::new(header.subject.as_deref().unwrap_or_default());
         // What a server said of the cause says nothing of what sort of notice it is.
-        let human = Text::new(own);
-        let opening = Text::new(opening);
+        let human = Text::new(said::without_replies(&prose.human));
         let (subject_hits, notice_hits) = (tables::find(&subject, Scope::Subject), tables::find(&human, Scope::Notice));
-        let opening_hits = tables::find(&opening, Scope::Notice);
         let reverse_path = envelope.reverse_path.or(header.return_path.as_deref()).map(|path| path.trim_matches(['<', '>', ' ']));
         let null_sender = reverse_path.is_some_and(str::is_empty);
         let smtp_reply = prose.human.lines().take(200).any(|line| {
@@ -100,14 +100,22 @@ impl<'a> Signs<'a> {
             report,
             subject,
             human,
-            opening,
+            prose,
+            opening: OnceCell::new(),
             subject_hits,
             notice_hits,
-            opening_hits,
             daemon: is_daemon(report),
             null_sender,
             answerable: reverse_path.is_some_and(|path| !path.is_empty()),
         }
+    }
+
+    fn opening(&self) -> &(Text<'static>, Vec<Hit>) {
+        self.opening.get_or_init(|| {
+            let text = Text::new(opening(&self.prose.human));
+            let hits = tables::find(&text, Scope::Notice);
+            (text, hits)
+        })
     }
 
     fn told(&self) -> Vec<String> {
@@ -331,7 +339,7 @@ impl<'a> Signs<'a> {
         }
         // A mail client that unsubscribes for its user marks the mail as automatic.
         if let Some(request) =
-            self.asks_by_subject().filter(|_| self.report.header.in_reply_to.is_empty() || self.opening.norm().len() < 400)
+            self.asks_by_subject().filter(|_| self.report.header.in_reply_to.is_empty() || self.opening().0.norm().len() < 400)
         {
             return Some(self.of_subject(request));
         }
@@ -359,8 +367,9 @@ impl<'a> Signs<'a> {
     /// What a person asks in the first lines that are their own.
     fn request(&self) -> Option<Nature> {
         let person = !self.daemon && self.field("list-id").is_none();
-        let hit = self.opening_hits.iter().find(|hit| matches!(hit.rule.status, Status::UnsubscribeRequest | Status::SubscribeRequest))?;
-        (person && self.opening.norm().len() < 1200)
-            .then(|| Nature::of(hit.rule.status, &hit.rule.name, Some(self.opening.evidence(hit.range.clone()))))
+        let (opening, hits) = self.opening();
+        let hit = hits.iter().find(|hit| matches!(hit.rule.status, Status::UnsubscribeRequest | Status::SubscribeRequest))?;
+        (person && opening.norm().len() < 1200)
+            .then(|| Nature::of(hit.rule.status, &hit.rule.name, Some(opening.evidence(hit.range.clone()))))
     }
 }

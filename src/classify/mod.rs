@@ -8,12 +8,15 @@
 //! [`explain`] shows the same steps, taken by the same code.
 
 mod author;
+mod automata;
 mod bounce;
+mod forms;
 mod human;
 mod judged;
 mod kind;
 mod operator;
 mod person;
+mod phrases;
 mod prose;
 mod recipient;
 mod reply;

@@ -3,7 +3,7 @@
 //! Software has written this part in its own way for forty years. What notices have in common: a failed address stands at the head of a line
 //! and its reason follows; or a sentence leads up to it. What a notice returns of the original is cut off first.
 
-use std::{collections::HashSet, sync::LazyLock};
+use std::{cell::OnceCell, collections::HashSet, sync::LazyLock};
 
 use regex::Regex;
 
@@ -29,21 +29,29 @@ pub struct Prose {
     /// Without what is returned or quoted.
     pub human: String,
     pub sections: Vec<Section>,
-    /// Addresses that an SMTP `RCPT TO` names, in normal form.
+    /// Words that stand alone where an address would: a local part whose domain was taken off.
+    pub local_parts: Vec<String>,
+    /// With the lines that are worth nothing as a cause; none where there are no such lines.
+    whole: Option<String>,
+    named: OnceCell<Named>,
+}
+
+/// Addresses in running text, in normal form, each once. Looked for only where fields and heads of paragraphs name nobody.
+#[derive(Debug, Default)]
+pub struct Named {
+    /// Those that an SMTP `RCPT TO` names.
     pub commanded: Vec<String>,
-    /// Addresses that a sentence leads up to.
+    /// Those that a sentence leads up to.
     pub introduced: Vec<String>,
     /// Any others.
     pub mentioned: Vec<String>,
-    /// Words that stand alone where an address would: a local part whose domain was taken off.
-    pub local_parts: Vec<String>,
 }
 
 const ADDRESS: &str = r#"(?:"[^"\r\n@]+"|[\p{L}\p{N}._+=%&#*!~^$'?{}/\-]+)@[\p{L}\p{N}]+(?:(?:\.|-+)[\p{L}\p{N}]+)*"#;
 
 static ADDRESSES: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(ADDRESS).ok());
 
-static COMMAND: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!(r"(?i)\brcpt\s+to:?\s*<?({ADDRESS})")).ok());
+static COMMAND: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!(r"(?i)(?-u:\b)rcpt\s+to:?\s*<?({ADDRESS})")).ok());
 
 /// Words that lead up to a failed address, in the languages of common software.
 static LEADS: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -56,7 +64,7 @@ static LEADS: LazyLock<Option<Regex>> = LazyLock::new(|| {
 /// Words that lead up to the address of somebody who can help.
 static HELPERS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let words = r"(?P<tried>tried to |attempted to )?(?:forward|contact|report|write|appeal|questions?|assistance|help|removal|removed|delist\w*|unblock\w*|information)";
-    Regex::new(&format!(r"(?i)\b{words}\b[^@.:;\n]{{0,60}}[\s<(\[:](?P<helper>{ADDRESS})")).ok()
+    Regex::new(&format!(r"(?i)(?-u:\b){words}(?-u:\b)[^@.:;\n]{{0,60}}[\s<(\[:](?P<helper>{ADDRESS})")).ok()
 });
 
 static JSON: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!(r#"(?i)"?emailAddress\\*"\s*:\s*\\*"({ADDRESS})"#)).ok());
@@ -78,34 +86,26 @@ static SENTENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 impl Prose {
     pub fn read(prose: &str) -> Prose {
-        let mut read = Prose { human: human::human(prose), ..Prose::default() };
-        let human = std::mem::take(&mut read.human);
+        let mut read = Prose::default();
+        let human = human::human(prose);
         let guesses = read.sections(&human);
-        let captures = |form: &LazyLock<Option<Regex>>| -> Vec<String> {
-            let Some(form) = form.as_ref() else { return Vec::new() };
-            form.captures_iter(&human).filter_map(|found| clean(found.get(1)?.as_str())).take(MAX_HEADS).collect()
-        };
-        let helpers: Vec<String> = HELPERS
-            .iter()
-            .flat_map(|form| form.captures_iter(&human))
-            .filter(|found| found.name("tried").is_none())
-            .filter_map(|found| clean(found.name("helper")?.as_str()))
-            .take(MAX_HEADS)
-            .collect();
-        let strange = |list: Vec<String>| -> Vec<String> { distinct(list.into_iter().filter(|one| !helpers.contains(one)).collect()) };
-        read.commanded = distinct(captures(&COMMAND));
-        read.introduced = strange(captures(&JSON).into_iter().chain(captures(&LEADS)).collect());
-        read.mentioned = strange(addresses(&human));
-        read.human =
+        if guesses.is_empty() {
+            return Prose { human, ..read };
+        }
+        let own =
             human.lines().filter(|line| !guesses.contains(line)).fold(String::with_capacity(human.len()), |all, line| all + line + "\n");
-        read
+        Prose { human: own, whole: Some(human), ..read }
+    }
+
+    /// The addresses in the text, found when they are first asked for.
+    pub fn named(&self) -> &Named {
+        self.named.get_or_init(|| Named::read(self.whole.as_deref().unwrap_or(&self.human)))
     }
 
     /// The paragraph about one of `names`.
     pub fn section(&self, names: &[&str]) -> Option<&Section> {
         self.sections.iter().find(|section| names.contains(&section.address.as_str()))
     }
-
     /// Finds the paragraphs. Returns the lines that are worth nothing, see [`Transcript`].
     fn sections<'h>(&mut self, human: &'h str) -> HashSet<&'h str> {
         let mut current: Option<usize> = None;
@@ -154,6 +154,31 @@ impl Prose {
     }
 }
 
+impl Named {
+    fn read(human: &str) -> Named {
+        if !human.contains('@') {
+            return Named::default();
+        }
+        let captures = |form: &LazyLock<Option<Regex>>| -> Vec<String> {
+            let Some(form) = form.as_ref() else { return Vec::new() };
+            form.captures_iter(human).filter_map(|found| clean(found.get(1)?.as_str())).take(MAX_HEADS).collect()
+        };
+        let helpers: Vec<String> = HELPERS
+            .iter()
+            .flat_map(|form| form.captures_iter(human))
+            .filter(|found| found.name("tried").is_none())
+            .filter_map(|found| clean(found.name("helper")?.as_str()))
+            .take(MAX_HEADS)
+            .collect();
+        let strange = |list: Vec<String>| -> Vec<String> { distinct(list.into_iter().filter(|one| !helpers.contains(one)).collect()) };
+        Named {
+            commanded: distinct(captures(&COMMAND)),
+            introduced: strange(captures(&JSON).into_iter().chain(captures(&LEADS)).collect()),
+            mentioned: strange(addresses(human)),
+        }
+    }
+}
+
 /// sendmail's account of the dialogue. It belongs to all recipients; what sendmail says in its own name after a server's reply is a guess
 /// ("550 5.1.1 User unknown", "554 5.0.0 Service unavailable" whatever the reply was) or follows from it ("503 Need RCPT").
 #[derive(Debug, Default)]
@@ -189,6 +214,9 @@ impl<'a> Transcript<'a> {
 
 /// A line that begins with an address: the address and what follows on the line.
 fn head<'a>(line: &'a str, before: &str) -> Option<(String, &'a str)> {
+    if !line.as_bytes().contains(&b'@') {
+        return None;
+    }
     let trimmed =
         line.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '-' | '*' | '•' | '·' | '>' | '→' | '|' | '+' | '#')).trim_end();
     let trimmed = unnumbered(trimmed);
@@ -367,7 +395,7 @@ mod tests {
         assert_eq!(read.sections.len(), 2);
         assert!(read.sections[0].text.contains("User unknown") && !read.sections[0].text.contains("full"));
         assert!(read.sections[1].text.contains("full"));
-        assert!(!read.mentioned.contains(&"c@example.org".to_owned()));
+        assert!(!read.named().mentioned.contains(&"c@example.org".to_owned()));
     }
 
     #[test]
@@ -381,8 +409,8 @@ mod tests {
             "Письмо по адресу alice@example.org не доставлено",
             "收件人:<alice@example.org>",
         ] {
-            assert_eq!(Prose::read(text).introduced, ["alice@example.org"], "{text}");
+            assert_eq!(Prose::read(text).named().introduced, ["alice@example.org"], "{text}");
         }
-        assert_eq!(Prose::read("after RCPT TO:<alice@example.org>:").commanded, ["alice@example.org"]);
+        assert_eq!(Prose::read("after RCPT TO:<alice@example.org>:").named().commanded, ["alice@example.org"]);
     }
 }

@@ -1,5 +1,9 @@
 //! The SMTP reply inside a diagnostic: reply code, enhanced status codes, and after which command it came.
 
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+
 use super::text::{Text, is_enhanced};
 
 /// The codes that a text bears, in their order.
@@ -52,6 +56,9 @@ const STAGES: &[(&str, Stage)] = &[
     ("but greeting failed", Stage::BeforeRecipient),
     ("but my name was rejected", Stage::BeforeRecipient),
 ];
+
+static STAGE_WORDS: LazyLock<Option<AhoCorasick>> =
+    LazyLock::new(|| AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(STAGES.iter().map(|(words, _)| words)).ok());
 
 /// Reads the codes. In prose, `strict`, a number is a reply code only where an SMTP reply begins.
 pub fn codes(text: &str, strict: bool) -> Reply {
@@ -139,7 +146,9 @@ fn announces(lead: &str) -> bool {
 
 /// After which command the refusal came, where the text says so.
 pub fn stage(text: &Text<'_>) -> Option<Stage> {
-    STAGES.iter().find(|(words, _)| text.norm().contains(words)).map(|&(_, stage)| stage)
+    // Of several the first in the table.
+    let first = STAGE_WORDS.as_ref()?.find_overlapping_iter(text.norm()).map(|found| found.pattern().as_usize()).min()?;
+    STAGES.get(first).map(|&(_, stage)| stage)
 }
 
 #[cfg(test)]

@@ -8,11 +8,13 @@ use std::{
     sync::Arc,
 };
 
+use arc_swap::ArcSwap;
 use serde_json::Value;
 
 use super::{
     ended::Failed,
-    run::{alerts_of, open},
+    output::Output,
+    run::{Planned, alerts_of, open},
 };
 use crate::{
     config::Config,
@@ -28,6 +30,24 @@ pub fn ask(config: &Path, request: &Request, row: &mut dyn FnMut(Value) -> io::R
     }
 }
 
+/// The rows as `columns` makes them for a table; with `--json` they go out as they come, and none is left.
+pub fn rows(
+    config: &Path,
+    request: &Request,
+    out: &mut Output,
+    columns: impl Fn(&Value) -> Vec<String>,
+) -> Result<Vec<Vec<String>>, Failed> {
+    let mut rows = Vec::new();
+    ask(config, request, &mut |row| {
+        if out.json() {
+            return out.object(&row);
+        }
+        rows.push(columns(&row));
+        Ok(())
+    })?;
+    Ok(rows)
+}
+
 fn alone(config: Config, request: &Request, row: &mut dyn FnMut(Value) -> io::Result<()>) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     if *request == Request::AlertTest {
@@ -37,10 +57,12 @@ fn alone(config: Config, request: &Request, row: &mut dyn FnMut(Value) -> io::Re
     owned(&config.data_dir)?;
     let config = config.with_person_key()?;
     let codec = config.verp.codec.clone();
+    let shared = Arc::new(ArcSwap::from_pointee(config.clone()));
     let store = Arc::new(open(&config).map_err(Failed::Because)?);
     let source = Source {
         store: store.clone(),
         key: Arc::new(move |address| codec.key_of_address(address)),
+        plan: Arc::new(Planned { config: shared, store: store.clone() }),
         alert_test: Arc::new(|| Err("no daemon runs".to_owned())),
         runtime: runtime.handle().clone(),
     };

@@ -12,12 +12,18 @@ mod dns;
 mod ended;
 mod events;
 mod explain;
+mod export;
+mod guard;
+mod hand;
 mod mails;
 mod mbox;
 mod outbox;
 mod output;
+mod report;
 mod run;
+mod sequence;
 mod show;
+mod tasks;
 mod verdict_row;
 mod verp;
 
@@ -51,6 +57,15 @@ enum Command {
     Events(events::EventsArgs),
     Verp(verp::VerpArgs),
     Outbox(outbox::OutboxArgs),
+    Tasks(tasks::TasksArgs),
+    Report(report::ReportArgs),
+    Sequence(sequence::SequenceArgs),
+    Set(hand::SetArgs),
+    Tag(hand::TagArgs),
+    Untag(hand::UntagArgs),
+    Reset(hand::ResetArgs),
+    Guard(guard::GuardArgs),
+    Export(export::ExportArgs),
     Alert(alert::AlertArgs),
     Demo(demo::DemoArgs),
 }
@@ -70,6 +85,15 @@ pub fn main() -> ExitCode {
         Command::Events(args) => events::run(&config, &args),
         Command::Verp(args) => verp::run(&config, &args),
         Command::Outbox(args) => outbox::run(&config, &args),
+        Command::Tasks(args) => tasks::run(&config, &args),
+        Command::Report(args) => report::run(&config, &args),
+        Command::Sequence(args) => sequence::run(&config, &args),
+        Command::Set(args) => hand::set(&config, &args),
+        Command::Tag(args) => hand::tag(&config, &args),
+        Command::Untag(args) => hand::untag(&config, &args),
+        Command::Reset(args) => hand::reset(&config, &args),
+        Command::Guard(args) => guard::run(&config, &args),
+        Command::Export(args) => export::run(&config, &args),
         Command::Alert(args) => alert::run(&config, &args),
         Command::Demo(args) => demo::run(&args),
     }

@@ -26,6 +26,13 @@ impl Output {
         self.out.write_all(b"\n")
     }
 
+    /// One row of CSV (RFC 4180).
+    pub fn csv(&mut self, cells: &[String]) -> io::Result<()> {
+        let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(&mut self.out);
+        writer.write_record(cells)?;
+        writer.flush()
+    }
+
     pub fn line(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.out, "{text}")
     }

@@ -34,7 +34,8 @@ fn show(config: &Path, args: &ShowArgs) -> Result<(), Failed> {
     Ok(out.flush()?)
 }
 
-fn person(out: &mut Output, row: &Value) -> std::io::Result<()> {
+/// A person for people.
+pub fn person(out: &mut Output, row: &Value) -> std::io::Result<()> {
     out.line(&printable(&cell(&row["address"])))?;
     if row["first_seen"].is_null() {
         return out.line("  nothing is known of this address");
@@ -52,6 +53,17 @@ fn person(out: &mut Output, row: &Value) -> std::io::Result<()> {
         if !text.is_empty() {
             out.line(&format!("  {title}: {}", printable(&text)))?;
         }
+    }
+    for place in row["sequences"].as_array().into_iter().flatten() {
+        out.line(&format!(
+            "  in sequence {}: step {}, due {}",
+            printable(&cell(&place["name"])),
+            cell(&place["step"]),
+            cell(&place["due"])
+        ))?;
+    }
+    for task in row["tasks"].as_array().into_iter().flatten() {
+        out.line(&format!("  open task: {}", cell(task)))?;
     }
     for fired in row["fired"].as_array().into_iter().flatten() {
         out.line(&format!("  fired: {} at {}", printable(&cell(&fired["trigger"])), cell(&fired["at"])))?;

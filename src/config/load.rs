@@ -105,7 +105,7 @@ fn sections(top: Table<'_>, files: &Files) -> Option<Config> {
         smtp: smtp?,
         verp: verp?,
         mail,
-        rules: Arc::new(Rules { triggers, reset_after, reset_on_delivered }),
+        rules: Arc::new(Rules { triggers, reset_after, reset_on_delivered, ..Rules::default() }),
         operator_rules,
         templates,
         alerts,

@@ -89,7 +89,7 @@ fn mail(entry: Table<'_>, means: &Means<'_>) -> Option<MailTask> {
         entry.fail("to", "mail needs a way out; write a [mail] section with relay and from");
     }
     entry.close();
-    Some(MailTask { to: to?, template: template? })
+    Some(MailTask { to: to?, template: template?, digest: None, at_most: None })
 }
 
 fn mail_to(at: &At<'_>, means: &Means<'_>) -> Option<String> {
@@ -119,7 +119,13 @@ fn post(entry: Table<'_>, means: &Means<'_>) -> Option<PostTask> {
     });
     entry.later(&["batch", "concurrency", "rate"]);
     entry.close();
-    Some(PostTask { url: url?, body: body?, headers: headers.unwrap_or_default(), secret_file: secret_file.unwrap_or_default() })
+    Some(PostTask {
+        url: url?,
+        body: body?,
+        headers: headers.unwrap_or_default(),
+        secret_file: secret_file.unwrap_or_default(),
+        batch: None,
+    })
 }
 
 /// Values are texts; numbers and booleans are taken as written.

@@ -57,6 +57,7 @@ fn trigger(name: &str, table: Table<'_>, keep: &Keep, means: &Means<'_>) -> Trig
         distinct,
         per,
         repeat: table.boolean("repeat", false),
+        filter: None,
         steps: table.need("do", "[{ tag = \"third-strike\" }]").map(|at| step::read(&at, means)).unwrap_or_default(),
     };
     table.close();

@@ -8,7 +8,10 @@ mod client;
 mod protocol;
 mod server;
 
-pub use answer::{AlertTest, AnswerError, Source, answer};
+pub use answer::{AlertTest, AnswerError, Plan, ReportSeen, Source, answer};
 pub use client::{AskError, ask};
-pub use protocol::{By, EventFilter, Line, OutboxRequest, Request, VERSION, Versioned};
+pub use protocol::{
+    By, EventFilter, GuardRequest, HandRequest, Line, OutboxRequest, ReportRequest, Request, SequenceRequest, TasksRequest, VERSION,
+    Versioned,
+};
 pub use server::serve;

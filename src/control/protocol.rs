@@ -30,6 +30,19 @@ pub enum Request {
         id: u64,
     },
     Outbox(OutboxRequest),
+    Tasks(TasksRequest),
+    Report(ReportRequest),
+    Sequence(SequenceRequest),
+    Guard(GuardRequest),
+    /// What triggers do, done by hand to one person. One row: the person as `show` has it.
+    Hand {
+        address: String,
+        act: HandRequest,
+    },
+    /// People as `show` has them, but for what fired: the suppressed, or those whom the expression takes.
+    Export {
+        filter: Option<String>,
+    },
     /// Sends one alert and waits for the relay's word.
     AlertTest,
 }
@@ -64,6 +77,67 @@ pub enum OutboxRequest {
     },
     Drop {
         id: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TasksRequest {
+    /// Without the done ones unless `all`.
+    List {
+        all: bool,
+    },
+    Done {
+        id: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReportRequest {
+    List,
+    /// One row: `{subject, text, html, csv}`.
+    Preview {
+        name: String,
+    },
+    /// Now, active or not.
+    Send {
+        name: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SequenceRequest {
+    List,
+    Members { name: String },
+    Stop { name: String, address: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GuardRequest {
+    List,
+    Release { domain: String },
+    Drop { domain: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HandRequest {
+    /// Names and values, texts, numbers and booleans; `suppressed` is the person's suppression.
+    Set {
+        fields: Vec<(String, Value)>,
+    },
+    Tag {
+        tag: String,
+    },
+    Untag {
+        tag: String,
+    },
+    /// A status, a prefix such as `soft-bounce-*`, or all.
+    Reset {
+        status: Option<String>,
     },
 }
 

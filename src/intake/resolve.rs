@@ -190,6 +190,8 @@ impl Resolver<'_> {
             dedupe: dedupe::key(&self.mailbox.rcpt, told_apart_by, &self.content),
             keep_raw: verdict.status == Status::Undetermined,
             forward: None,
+            original_whole: self.report.original_whole,
+            import: None,
             verdict,
         }
     }

@@ -1,14 +1,19 @@
 //! What comes into the ledger, and what is written down of it.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{classify::Verdict, verp::PersonKey};
+use super::{Field, Timer};
+use crate::{classify::Verdict, taxonomy::Status, verp::PersonKey};
 
-/// One input. Later kinds (a change by hand, a timer that fell due) are added at the end.
+/// One input.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
     Mail(MailInput),
+    Hand(HandInput),
+    Timer(TimerInput),
 }
 
 /// One mail at one recipient: one event for at most one person.
@@ -27,6 +32,68 @@ pub struct MailInput {
     pub keep_raw: bool,
     /// A mail to a person at postmaster@ or abuse@: whom to pass it to.
     pub forward: Option<String>,
+    /// Whether it holds the bounced mail whole, so that this can be sent again.
+    pub original_whole: bool,
+    /// A mail of the past, brought in by `bounced import`.
+    pub import: Option<Import>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Import {
+    /// When it came, by its topmost Received.
+    pub at: Timestamp,
+    /// Whether it acts on the outside; else it counts and tags only.
+    pub fire: bool,
+}
+
+/// A change by hand.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HandInput {
+    /// Whom it concerns, where it concerns one.
+    pub person: Option<PersonKey>,
+    pub act: Hand,
+}
+
+/// What triggers do, done by hand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Hand {
+    /// `address` makes the person known where nobody was.
+    Set {
+        address: Option<String>,
+        fields: BTreeMap<String, Field>,
+    },
+    Suppress {
+        address: Option<String>,
+        suppressed: bool,
+    },
+    Tag {
+        address: Option<String>,
+        tag: String,
+    },
+    Untag(String),
+    /// `None`: all statuses.
+    Reset(Option<Vec<Status>>),
+    /// Out of a sequence.
+    Stop(String),
+    /// The task of this id is done.
+    TaskDone(String),
+    /// What waits of a guarded domain is done (`true`), or thrown away.
+    Guard {
+        domain: String,
+        release: bool,
+    },
+    /// A report's delivery now.
+    Send(String),
+}
+
+/// A timer that fell due.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TimerInput {
+    pub timer: Timer,
+    /// When it was to be; the writer may come to it later.
+    pub due: Timestamp,
+    /// What was frozen with it.
+    pub facts: Option<Box<Facts>>,
 }
 
 /// Whether a mail may fire triggers, and if not, why. What may not counts apart, where triggers never see it.
@@ -62,6 +129,68 @@ pub struct Origin {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     MailV1(MailEvent),
+    HandV1(HandEvent),
+    TimerV1(TimerEvent),
+}
+
+impl Event {
+    pub fn id(&self) -> u64 {
+        match self {
+            Event::MailV1(event) => event.id,
+            Event::HandV1(event) => event.id,
+            Event::TimerV1(event) => event.id,
+        }
+    }
+
+    /// UTC, as the writer stamped it; of an imported mail, when that came.
+    pub fn at(&self) -> Timestamp {
+        match self {
+            Event::MailV1(event) => event.at,
+            Event::HandV1(event) => event.at,
+            Event::TimerV1(event) => event.at,
+        }
+    }
+
+    pub fn person(&self) -> Option<PersonKey> {
+        match self {
+            Event::MailV1(event) => event.person,
+            Event::HandV1(event) => event.person,
+            Event::TimerV1(event) => event.timer.person(),
+        }
+    }
+
+    pub fn mail(&self) -> Option<&MailEvent> {
+        match self {
+            Event::MailV1(event) => Some(event),
+            Event::HandV1(_) | Event::TimerV1(_) => None,
+        }
+    }
+
+    pub fn into_mail(self) -> Option<MailEvent> {
+        match self {
+            Event::MailV1(event) => Some(event),
+            Event::HandV1(_) | Event::TimerV1(_) => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HandEvent {
+    pub id: u64,
+    #[serde(with = "crate::stamp")]
+    pub at: Timestamp,
+    pub person: Option<PersonKey>,
+    pub act: Hand,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TimerEvent {
+    pub id: u64,
+    #[serde(with = "crate::stamp")]
+    pub at: Timestamp,
+    #[serde(with = "crate::stamp")]
+    pub due: Timestamp,
+    pub timer: Timer,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -99,5 +228,8 @@ pub struct Facts {
     /// The person's tags after the trigger's changes.
     pub tags: Vec<String>,
     /// The person's lifetime counts, this event included.
-    pub counts: Vec<(crate::taxonomy::Status, u64)>,
+    pub counts: Vec<(Status, u64)>,
+    /// The person's fields after the trigger's changes.
+    pub fields: BTreeMap<String, Field>,
+    pub suppressed: bool,
 }

@@ -1,37 +1,73 @@
-//! One input judged: the record it leaves, the triggers it fires, the jobs they make.
-//!
-//! Total: whatever is known and whatever comes in, there are changes. An event that may not fire ([`Standing`] other than `Full`) is
-//! recorded and touches nothing that a trigger sees; one of our own mails come back changes nobody at all.
+//! The judging of one input. Pure: what is known, the input, the rules and the time in; what changes out.
 
 use jiff::Timestamp;
 
 use super::{
-    Changes, Event, Facts, Fired, Input, JobDraft, Known, MailEvent, MailInput, Per, Person, Recent, Rules, ScopeFired, Standing, Step,
-    Trigger, count::Count, person,
+    Changes, Event, Facts, Fired, GuardChange, HandEvent, Held, Input, Known, MailEvent, MailInput, Per, Person, Recent, Resending, Rules,
+    ScopeFired, Standing, Step, Timer, TimerEvent, Trigger,
+    act::{Act, Cause, job_key_of},
+    count::Count,
+    guard::waits,
+    person,
 };
-use crate::{action::Task, address, taxonomy::Status};
+use crate::{
+    action::{ResendMessage, Task},
+    address,
+    taxonomy::Status,
+};
 
-/// The domain that an event counts for: that of the address it speaks of, else of the address that the person is known by.
+/// The domain under which a mail counts: of the person's address.
 pub fn domain_of<'a>(person: Option<&'a Person>, mail: &'a MailInput) -> Option<&'a str> {
     let known = || person.and_then(|person| person.address.as_deref());
     mail.verdict.address.as_deref().or_else(known).and_then(address::domain)
 }
 
 impl Rules {
-    /// Judges one input. `id` and `at` are the event's, given by the writer; `known` is what was before it.
+    /// What `input` changes. `known` is as it was before; `id` and `at` are the new event's. Time and memory are bounded by the number of
+    /// triggers and what a person may hold.
     pub fn judge(&self, known: &Known, input: &Input, id: u64, at: Timestamp) -> Changes {
-        let Input::Mail(mail) = input;
-        let mut judging = Judging::new(known, mail, id, at);
-        judging.person = self.person_after(known, mail, id, at);
+        match input {
+            Input::Mail(mail) => self.mail(known, mail, id, at),
+            Input::Hand(hand) => {
+                let event = Event::HandV1(HandEvent { id, at, person: hand.person, act: hand.act.clone() });
+                self.by_hand(known, hand, event)
+            }
+            Input::Timer(timer) => {
+                let event = Event::TimerV1(TimerEvent { id, at, due: timer.due, timer: timer.timer.clone() });
+                self.fell_due(known, timer, event)
+            }
+        }
+    }
+
+    fn mail(&self, known: &Known, mail: &MailInput, id: u64, at: Timestamp) -> Changes {
+        let event = MailEvent {
+            id,
+            at,
+            person: mail.person,
+            campaign: mail.campaign.clone(),
+            standing: mail.standing,
+            verdict: mail.verdict.clone(),
+            origin: mail.origin.clone(),
+            fired: Vec::new(),
+            raw: None,
+        };
+        let mut act = Act::new(self, Event::MailV1(event.clone()), mail.person, self.person_after(known, mail, id, at));
+        act.fire = mail.import.is_none_or(|import| import.fire);
+        act.original_whole = mail.original_whole;
+        act.changes.counted = mail.standing == Standing::Full;
+        let mut judging = Judging { known, mail, event, act, guarded: known.guarded };
         if mail.standing == Standing::Full {
+            judging.mind_guard();
+            judging.go_on_resending();
             for trigger in self.triggers.iter().filter(|trigger| trigger.when.contains(&mail.verdict.status)) {
                 judging.try_trigger(trigger);
             }
         }
-        judging.finish()
+        judging.forward();
+        judging.act.finish()
     }
 
-    /// The person with the event in the record, before any trigger.
+    /// The person with this mail counted.
     fn person_after(&self, known: &Known, mail: &MailInput, id: u64, at: Timestamp) -> Option<Person> {
         mail.person?;
         if mail.standing == Standing::Own {
@@ -52,31 +88,74 @@ impl Rules {
         person.counted.add(entry);
         Some(person)
     }
+
+    /// Whether `domain` (as it was before a hard bounce) is so busy that its usual week must be known, see [`Known::usual`].
+    pub fn asks_usual(&self, domain: &super::Scope, at: Timestamp) -> bool {
+        self.guard.is_some_and(|guard| guard.lately(domain, at) > guard.hard_bounces)
+    }
+
+    /// Hard bounces in the domain's usual week, where there is a guard; `domain` must reach back [`super::HOURS_REACH`].
+    pub fn usual(&self, domain: &super::Scope, at: Timestamp) -> Option<u64> {
+        self.guard.map(|guard| guard.usual(domain, at))
+    }
 }
 
 struct Judging<'a> {
     known: &'a Known,
     mail: &'a MailInput,
+    /// As it is in the facts.
     event: MailEvent,
-    person: Option<Person>,
-    scopes: Vec<ScopeFired>,
-    jobs: Vec<JobDraft>,
+    act: Act<'a>,
+    guarded: bool,
 }
 
-impl<'a> Judging<'a> {
-    fn new(known: &'a Known, mail: &'a MailInput, id: u64, at: Timestamp) -> Self {
-        let event = MailEvent {
-            id,
-            at,
-            person: mail.person,
-            campaign: mail.campaign.clone(),
-            standing: mail.standing,
-            verdict: mail.verdict.clone(),
-            origin: mail.origin.clone(),
-            fired: Vec::new(),
-            raw: None,
-        };
-        Judging { known, mail, event, person: None, scopes: Vec::new(), jobs: Vec::new() }
+impl Judging<'_> {
+    fn domain(&self) -> Option<String> {
+        domain_of(self.act.changes.person.as_ref(), self.mail).map(str::to_owned)
+    }
+
+    /// A domain whose hard bounces surge is guarded from this very mail on.
+    fn mind_guard(&mut self) {
+        let (Some(guard), Status::HardBounce, None) = (self.act.rules.guard, self.mail.verdict.status, self.mail.import) else { return };
+        let (false, Some(usual), Some(domain)) = (self.guarded, self.known.usual, self.domain()) else { return };
+        let (at, lately) = (self.act.at, guard.lately(&self.known.domain, self.act.at));
+        if !guard.surges(lately, usual) {
+            return;
+        }
+        self.guarded = true;
+        if let Some(after) = guard.release_after {
+            self.act.timer(Timer::Guard { domain: domain.clone() }, at.saturating_add(after).unwrap_or(Timestamp::MAX), None);
+        }
+        self.act.changes.guard = Some(GuardChange::Hold { domain, hard_bounces: lately });
+    }
+
+    /// The mail that was sent again came back: once more, or it is over.
+    fn go_on_resending(&mut self) {
+        let (status, at) = (self.mail.verdict.status, self.act.at);
+        let Some(resending) = self.act.person().and_then(|person| person.resending.take()) else { return };
+        let back = resending.due.is_none() && resending.when.contains(&status);
+        let tries = resending.made < resending.step.attempts;
+        match (resending.due, back && tries) {
+            (None, true) if resending.step.message == ResendMessage::Original && !self.mail.original_whole => {
+                let facts = self.facts("", 0);
+                self.act.ask_by_hand(job_key_of(resending.trigger), resending.place, &facts);
+            }
+            (None, true) => {
+                let due = at.saturating_add(resending.step.after).unwrap_or(Timestamp::MAX);
+                self.keep_resending(Resending { due: Some(due), ..resending });
+                let facts = self.facts("", 0);
+                self.act.again(due, &facts);
+            }
+            (due, _) if !ends_resending(status) || (due.is_some() && resending.when.contains(&status)) => self.keep_resending(resending),
+            (Some(due), _) => self.act.no_more(due),
+            (None, _) => self.act.given_up = back,
+        }
+    }
+
+    fn keep_resending(&mut self, resending: Resending) {
+        if let Some(person) = self.act.person() {
+            person.resending = Some(resending);
+        }
     }
 
     fn try_trigger(&mut self, trigger: &Trigger) {
@@ -85,77 +164,73 @@ impl<'a> Judging<'a> {
         if !count.fires(trigger, marks.iter().find(|mark| mark.key == key)) {
             return;
         }
-        self.event.fired.push(trigger.name.clone());
-        let fired = Fired { key, trigger: trigger.name.clone(), at: self.event.at, count: count.now, when: trigger.when.clone() };
-        match (trigger.per, &mut self.person) {
-            (Per::Address, Some(person)) => person::mark(&mut person.fired, fired),
-            (per, _) => self.scopes.push(ScopeFired { per, fired }),
+        let facts = self.facts(&trigger.name, count.now);
+        if trigger.filter.as_ref().is_some_and(|filter| !filter.takes(&facts)) {
+            return;
         }
-        self.act(trigger, count.now);
+        self.event.fired.push(trigger.name.clone());
+        if let Event::MailV1(event) = &mut self.act.changes.event {
+            event.fired.push(trigger.name.clone());
+        }
+        let fired = Fired { key, trigger: trigger.name.clone(), at: self.event.at, count: count.now, when: trigger.when.clone() };
+        match (trigger.per, self.act.person()) {
+            (Per::Address, Some(person)) => person::mark(&mut person.fired, fired),
+            (per, _) => self.act.changes.fired.push(ScopeFired { per, fired }),
+        }
+        self.carry_out(trigger, key, facts);
     }
 
-    /// What the trigger counts, and the marks to look at; `None` where the event has no such person, domain or campaign.
+    /// `None`: the mail has nothing of what the trigger counts per.
     fn count(&self, trigger: &Trigger) -> Option<(Count, &[Fired])> {
         let (known, at) = (self.known, self.event.at);
+        let person = self.act.changes.person.as_ref();
         let scope = match trigger.per {
             Per::Address => {
-                let person = self.person.as_ref()?;
+                let person = person?;
                 return Some((Count::of_person(&person.counted, trigger, at), &person.fired));
             }
-            Per::Domain => domain_of(self.person.as_ref(), self.mail).map(|_| &known.domain)?,
+            Per::Domain => domain_of(person, self.mail).map(|_| &known.domain)?,
             Per::Campaign => self.mail.campaign.as_ref().map(|_| &known.campaign)?,
             Per::All => &known.all,
         };
         Some((Count::of_scope(scope, trigger, at), &scope.fired))
     }
 
-    fn act(&mut self, trigger: &Trigger, count: u64) {
-        if let Some(person) = &mut self.person {
-            for step in &trigger.steps {
-                match step {
-                    Step::Tag(tag) => person.tag(tag),
-                    Step::Untag(tag) => drop(person.tags.remove(tag)),
-                    Step::Job(_) => {}
-                }
-            }
-        }
-        let facts = self.facts(&trigger.name, count);
-        let key = trigger.job_key();
-        for (place, step) in (0..=u16::MAX).zip(&trigger.steps) {
-            if let Step::Job(task) = step {
-                self.jobs.push(JobDraft { trigger: key, place, task: task.clone(), facts: facts.clone() });
-            }
+    /// Of a guarded domain, what concerns the person waits.
+    fn carry_out(&mut self, trigger: &Trigger, key: u64, facts: Facts) {
+        let cause = Cause { job_key: trigger.job_key(), key, when: &trigger.when, instant: None };
+        let placed = (0..=u16::MAX).zip(&trigger.steps);
+        let guards = self.guarded && self.mail.verdict.status == Status::HardBounce;
+        let (true, Some(whom), Some(domain)) = (guards, self.mail.person, self.domain()) else {
+            return self.act.run(&cause, placed, facts);
+        };
+        let steps: Vec<(u16, Step)> = placed.clone().filter(|(_, step)| waits(step)).map(|(place, step)| (place, step.clone())).collect();
+        self.act.run(&cause, placed.filter(|(_, step)| !waits(step)), facts.clone());
+        if !steps.is_empty() {
+            let (job_key, when) = (cause.job_key, trigger.when.clone());
+            self.act.changes.held.push(Held { domain, person: whom, facts, steps, job_key, trigger: key, when });
         }
     }
 
     fn facts(&self, trigger: &str, count: u64) -> Facts {
-        let person = self.person.as_ref();
-        Facts {
-            event: self.event.clone(),
-            trigger: trigger.to_owned(),
-            count,
-            tags: person.map(|person| person.tags.iter().cloned().collect()).unwrap_or_default(),
-            counts: person
-                .map(|person| person.counted.totals.iter().map(|(status, count)| (*status, *count)).collect())
-                .unwrap_or_default(),
-        }
+        let mut facts =
+            Facts { event: self.event.clone(), trigger: trigger.to_owned(), count, ..Facts::of_nothing(self.act.id, self.act.at) };
+        self.act.refresh(&mut facts);
+        facts
     }
 
-    fn finish(mut self) -> Changes {
+    fn forward(&mut self) {
         if let Some(to) = &self.mail.forward {
             let facts = self.facts("", 0);
-            self.jobs.push(JobDraft { trigger: 0, place: 0, task: Task::Forward { to: to.clone() }, facts });
-        }
-        // A job tells the event as the log will: with all that it fired, not only what came before.
-        for job in &mut self.jobs {
-            job.facts.event.fired.clone_from(&self.event.fired);
-        }
-        Changes {
-            counted: self.mail.standing == Standing::Full,
-            event: Event::MailV1(self.event),
-            person: self.person,
-            fired: self.scopes,
-            jobs: self.jobs,
+            self.act.job(0, 0, Task::Forward { to: to.clone() }, &facts);
         }
     }
+}
+
+/// What says that sending again is of no use, or was of use: all but what comes beside a delivery or before its end.
+fn ends_resending(status: Status) -> bool {
+    !matches!(
+        status,
+        Status::AutoReply | Status::TransientBounce | Status::ChallengeResponse | Status::SubscribeRequest | Status::Undetermined
+    )
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Event, JobDraft};
-use crate::taxonomy::Status;
+use super::{Event, Facts, Held, JobDraft, RawRef, ResendStep, TimerChange};
+use crate::{taxonomy::Status, verp::PersonKey};
 
 /// Events per status.
 pub type Counts = BTreeMap<Status, u64>;
@@ -22,6 +22,83 @@ pub struct Known {
     pub domain: Scope,
     pub campaign: Scope,
     pub all: Scope,
+    /// Whether what concerns people of this domain waits, see [`super::GuardRule`].
+    pub guarded: bool,
+    /// The domain's hard bounces in its usual week, where [`super::Rules::asks_usual`] wanted to know.
+    pub usual: Option<u64>,
+    /// Of the report that a timer or a hand sends.
+    pub report: Option<ReportState>,
+    /// Of the domain whose timer fell due, or which a hand ends.
+    pub guard: Option<GuardState>,
+    /// The next that waits there; `person` is whom it concerns.
+    pub held: Option<Held>,
+}
+
+/// How a guarded domain stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardState {
+    #[serde(with = "crate::stamp")]
+    pub since: Timestamp,
+    /// Hard bounces that set it off.
+    pub hard_bounces: u64,
+    /// How many firings wait.
+    pub waiting: u64,
+    /// `true`: what waits is being done; `false`: thrown away.
+    pub ending: Option<bool>,
+}
+
+/// How a report stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportState {
+    /// The number of the delivery that collects now; each has its own.
+    pub open: u32,
+    /// People in it.
+    pub people: u64,
+    /// When the schedule sends it next.
+    #[serde(with = "crate::stamp::option")]
+    pub next: Option<Timestamp>,
+    #[serde(with = "crate::stamp::option")]
+    pub last: Option<Timestamp>,
+}
+
+/// A field's value, as the configuration or a hand wrote it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Field {
+    Text(String),
+    Bool(bool),
+    Integer(i64),
+    Float(f64),
+}
+
+/// A person's place in a sequence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The event that started it: a second start is another run.
+    pub run: u64,
+    #[serde(with = "crate::stamp")]
+    pub started: Timestamp,
+    /// The next step's name, which keeps the place when the file changes.
+    pub step: String,
+    /// How many steps were taken.
+    pub taken: u16,
+    #[serde(with = "crate::stamp")]
+    pub due: Timestamp,
+}
+
+/// A mail that is to reach a person after all.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resending {
+    /// The trigger that began it, [`super::Trigger::key`], and the place in its `do`.
+    pub trigger: u64,
+    pub place: u16,
+    /// A bounce of another status ends it.
+    pub when: Vec<Status>,
+    pub step: ResendStep,
+    /// How often it was sent.
+    pub made: u16,
+    /// When it is sent next; `None` while it is on its way.
+    #[serde(with = "crate::stamp::option")]
+    pub due: Option<Timestamp>,
 }
 
 /// A person's record.
@@ -36,9 +113,11 @@ pub struct Person {
     /// Unsigned and expired mail: triggers never see it.
     pub apart: Tally,
     pub tags: BTreeSet<String>,
-    pub fields: BTreeMap<String, String>,
+    pub fields: BTreeMap<String, Field>,
     pub suppressed: bool,
     pub fired: Vec<Fired>,
+    pub sequences: BTreeMap<String, Place>,
+    pub resending: Option<Resending>,
 }
 
 /// A person's counts since the last reset and the last [`RECENT`] events, oldest first.
@@ -85,15 +164,92 @@ pub struct Scope {
     pub fired: Vec<Fired>,
 }
 
-/// What one input changes. The store adds the event's id and place, bumps the scopes' totals, hour and day for `count_in`, and commits.
+/// What one input changes. The store adds the event's id and place, bumps the scopes' totals, hour and day, and commits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Changes {
     pub event: Event,
+    /// Whose record `person` is.
+    pub whom: Option<PersonKey>,
     pub person: Option<Person>,
     /// Whether domain, campaign and all count it; else it counts under its standing only.
     pub counted: bool,
     pub fired: Vec<ScopeFired>,
     pub jobs: Vec<JobDraft>,
+    pub timers: Vec<TimerChange>,
+    /// Into the open delivery of a report, in the place of what it holds of this person.
+    pub collected: Vec<Collected>,
+    /// What waits from now on.
+    pub held: Vec<Held>,
+    pub guard: Option<GuardChange>,
+    /// How a report stands from now on.
+    pub report: Option<(String, ReportState)>,
+    /// Raw mail is needed, whatever the input said.
+    pub keep_raw: bool,
+}
+
+impl Changes {
+    /// Where the raw mail of the event lies, for all that may need it later.
+    pub fn set_raw(&mut self, raw: Option<RawRef>) {
+        if let Event::MailV1(event) = &mut self.event {
+            event.raw = raw;
+        }
+        let timers = self.timers.iter_mut().filter_map(|change| match change {
+            TimerChange::Set { facts, .. } => facts.as_deref_mut(),
+            TimerChange::Clear { .. } => None,
+        });
+        let jobs = self.jobs.iter_mut().map(|job| &mut job.facts);
+        let held = self.held.iter_mut().map(|held| &mut held.facts);
+        for facts in jobs.chain(held).chain(timers) {
+            facts.event.raw = raw;
+        }
+    }
+
+    pub fn new(event: Event) -> Changes {
+        Changes {
+            event,
+            whom: None,
+            person: None,
+            counted: false,
+            fired: Vec::new(),
+            jobs: Vec::new(),
+            timers: Vec::new(),
+            collected: Vec::new(),
+            held: Vec::new(),
+            guard: None,
+            report: None,
+            keep_raw: false,
+        }
+    }
+}
+
+/// A person on the way into a report.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Collected {
+    pub report: String,
+    pub entry: Entry,
+    /// A step of a sequence did it: the report goes out when all timers of this instant have run.
+    pub send_at: Option<Timestamp>,
+}
+
+/// One person in a report, frozen as they were collected.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    pub facts: Facts,
+    #[serde(with = "crate::stamp::option")]
+    pub first_seen: Option<Timestamp>,
+    #[serde(with = "crate::stamp::option")]
+    pub last_seen: Option<Timestamp>,
+}
+
+/// What becomes of a guarded domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GuardChange {
+    /// From now on what concerns its people waits.
+    Hold { domain: String, hard_bounces: u64 },
+    /// What waits is done (`true`), or thrown away, piece by piece from now on.
+    End { domain: String, release: bool },
+    /// The last of it is through.
+    Over { domain: String },
 }
 
 /// A trigger that fired for a scope other than a person (a person's own are in [`Person::fired`]).

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Fired, Person, RECENT, Recent, Scope, Tally};
+use super::{Field, Fired, Person, RECENT, Recent, Scope, Tally};
 use crate::{address, taxonomy::Status};
 
 /// The most marks of fired triggers that a person or a scope keeps; the oldest go first. Marks of triggers that are no longer configured
@@ -11,6 +11,9 @@ pub const MARKS: usize = 1024;
 
 /// The most tags a person can have; further ones are not put on.
 pub const TAGS: usize = 256;
+
+/// So many fields a person has at most.
+pub const FIELDS: usize = 256;
 
 impl Person {
     /// Clears the counts of `statuses` (`None`: of all) and what fired on them, and nothing else: tags, fields, suppression, times and the
@@ -41,6 +44,12 @@ impl Person {
     pub(super) fn learn(&mut self, told: Option<&str>) {
         if self.address.is_none() {
             self.address = told.and_then(address::normal);
+        }
+    }
+
+    pub(super) fn set(&mut self, name: &str, field: Field) {
+        if self.fields.len() < FIELDS || self.fields.contains_key(name) {
+            self.fields.insert(name.to_owned(), field);
         }
     }
 

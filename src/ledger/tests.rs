@@ -24,6 +24,7 @@ fn trigger(when: &[Status], count: Comparator) -> Trigger {
         distinct: None,
         per: Per::Address,
         repeat: false,
+        filter: None,
         steps: Vec::new(),
     }
 }
@@ -43,12 +44,14 @@ fn mail(status: Status, campaign: Option<&str>, standing: Standing) -> MailInput
         dedupe: [0; 16],
         keep_raw: false,
         forward: None,
+        original_whole: false,
+        import: None,
     }
 }
 
 /// What the store does between two inputs.
 fn commit(known: &mut Known, changes: &Changes, domain: bool, campaign: bool) {
-    let Event::MailV1(event) = &changes.event;
+    let event = changes.event.mail().unwrap();
     if let Some(person) = &changes.person {
         known.person = Some(person.clone());
     }
@@ -113,7 +116,7 @@ impl World {
                 }
             };
             let changes = self.take(rules, mail(status, campaign, Standing::Full));
-            let Event::MailV1(event) = &changes.event;
+            let event = changes.event.mail().unwrap();
             fired += &event.fired.len().to_string();
         }
         fired

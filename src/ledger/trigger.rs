@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, tz::TimeZone};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::Facts;
-use crate::{action::Task, taxonomy::Status};
+use super::{Facts, Field, Filter, GuardRule, ReportRule, Sequence};
+use crate::{
+    action::{ResendMessage, Task},
+    taxonomy::Status,
+};
 
 /// All that the ledger needs of the configuration.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rules {
     /// Judged in this order, the file's.
     pub triggers: Vec<Trigger>,
@@ -17,6 +21,27 @@ pub struct Rules {
     pub reset_after: Option<SignedDuration>,
     /// `[count] reset_on_delivered`.
     pub reset_on_delivered: bool,
+    /// By name.
+    pub sequences: BTreeMap<String, Sequence>,
+    /// By name.
+    pub reports: BTreeMap<String, ReportRule>,
+    pub guard: Option<GuardRule>,
+    /// In which sequences and reports tell days and times.
+    pub timezone: TimeZone,
+}
+
+impl Default for Rules {
+    fn default() -> Rules {
+        Rules {
+            triggers: Vec::new(),
+            reset_after: None,
+            reset_on_delivered: false,
+            sequences: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            guard: None,
+            timezone: TimeZone::UTC,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +55,8 @@ pub struct Trigger {
     pub distinct: Option<Distinct>,
     pub per: Per,
     pub repeat: bool,
+    /// `where`: narrows the firing, never the counting.
+    pub filter: Option<Filter>,
     pub steps: Vec<Step>,
 }
 
@@ -57,12 +84,30 @@ pub enum Per {
 }
 
 /// One entry of `do`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Step {
     Tag(String),
     Untag(String),
-    /// Work for the outbox; what it is, is not the ledger's business.
+    /// Work for the outbox, or a task for a person; what it is, is not the ledger's business.
     Job(Task),
+    Set(BTreeMap<String, Field>),
+    /// Fields that become the empty text.
+    Blank(Vec<String>),
+    Suppress(bool),
+    /// Into a report.
+    Collect(String),
+    Start(String),
+    Stop(String),
+    Reset(Vec<Status>),
+    Resend(ResendStep),
+}
+
+/// `resend = { after, message, attempts }`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResendStep {
+    pub after: SignedDuration,
+    pub attempts: u16,
+    pub message: ResendMessage,
 }
 
 /// A job that a trigger made; the store gives it its id.
@@ -120,7 +165,9 @@ impl Trigger {
 impl Rules {
     /// How far back windows of triggers `per` a scope look.
     pub fn reach(&self, per: Per) -> Option<SignedDuration> {
-        self.triggers.iter().filter(|trigger| trigger.per == per).filter_map(|trigger| trigger.within).max()
+        let windows = self.triggers.iter().filter(|trigger| trigger.per == per).filter_map(|trigger| trigger.within).max();
+        let guard = self.guard.filter(|_| per == Per::Domain).map(|guard| guard.per.saturating_add(SignedDuration::from_hours(1)));
+        windows.max(guard)
     }
 
     /// Two triggers whose jobs would bear one id: the same name and condition twice, or 32 bits that met by chance. To be refused.

@@ -5,6 +5,8 @@ use crate::taxonomy::Action;
 /// The facts of one mail. Every fact but the prose is one line without control characters, at most 4 KiB long. Text is decoded to UTF-8 and cut at sane lengths; an absent fact is `None` or empty.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Report {
+    /// Whether the bounced mail came back whole, so that it could be sent again.
+    pub original_whole: bool,
     pub header: Header,
     /// The standard machine-readable form that was found, if any.
     pub form: Form,

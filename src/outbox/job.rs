@@ -54,6 +54,10 @@ pub struct Job {
     pub id: JobId,
     pub task: Task,
     pub facts: Facts,
+    /// Where several go out as one: the others, in the order in which they came.
+    pub others: Vec<Part>,
+    /// How many more came than are kept.
+    pub beyond: u64,
     pub state: State,
     /// Begun ones; a retry by hand counts anew.
     pub attempts: u32,
@@ -62,6 +66,13 @@ pub struct Job {
     /// When it is due next; of a running job, when its lease ends; of a finished one, when it ended.
     pub next: Timestamp,
     pub last_error: Option<String>,
+}
+
+/// One of several that go out as one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    pub id: JobId,
+    pub facts: Facts,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

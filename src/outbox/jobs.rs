@@ -59,7 +59,7 @@ pub enum Ended {
 /// host and port as configured, lowercased. There are no more lanes than targets in the configuration.
 pub fn lane(task: &Task) -> String {
     match task {
-        Task::Mail(_) | Task::Forward { .. } => "mail".to_owned(),
+        Task::Mail(_) | Task::Forward { .. } | Task::Report(_) | Task::Resend(_) | Task::Todo(_) => "mail".to_owned(),
         Task::Post(post) => {
             let rest = post.url.split_once("://").map_or(post.url.as_str(), |(_, rest)| rest);
             let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
@@ -76,8 +76,9 @@ mod tests {
 
     #[test]
     fn lanes() {
-        let post =
-            |url: &str| lane(&Task::Post(PostTask { url: url.into(), body: PostBody::Event, headers: BTreeMap::new(), secret_file: None }));
+        let post = |url: &str| {
+            lane(&Task::Post(PostTask { url: url.into(), body: PostBody::Event, headers: BTreeMap::new(), secret_file: None, batch: None }))
+        };
         assert_eq!(post("https://App.example.com/bounces?token=x"), "post app.example.com");
         assert_eq!(post("http://user:pass@app.example.com:8080#x"), "post app.example.com:8080");
         assert_eq!(post("http://[2001:db8::1]:80/"), "post [2001:db8::1]:80");

@@ -11,6 +11,10 @@ pub enum OpenError {
     Io { path: PathBuf, source: io::Error },
     #[error("the store has schema {found}, this bounced knows up to {known}; run the newer bounced that wrote it")]
     Newer { found: u8, known: u8 },
+    #[error(
+        "the store has schema {found}, from before the first release; this bounced can't read it: move it away and start with an empty folder"
+    )]
+    Older { found: u8 },
     #[error("the store is damaged ({0}); put back a backup of the whole folder")]
     Damaged(String),
     #[error(

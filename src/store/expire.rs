@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::{
     StoreError, keys, outbox,
     overlay::Overlay,
-    person_row,
+    people, person_row,
     rows::{EventRecord, JobBody, State, decode, encode, time},
     segments::{EVENT, Folder, JOB, Record, Records},
     writer::Writer,
@@ -43,6 +43,8 @@ pub fn step(writer: &mut Writer) -> Result<usize, StoreError> {
     step.positions()?;
     step.days(day_of(before(keep_events)))?;
     step.done_jobs(now)?;
+    step.done_tasks(now)?;
+    step.sent(now)?;
     let raw = step.raw_segments(before(keep_raw))?;
 
     // Nothing in the segment that is written to is wanted any more: it can go before it is full.
@@ -114,18 +116,21 @@ impl Step<'_> {
     fn record(&mut self, record: &Record<'_>, cutoff: Timestamp) -> Result<bool, StoreError> {
         match record.kind {
             EVENT => {
-                let EventRecord { dedupe, event: Event::MailV1(event) } = EventRecord::from_bytes(record.payload)?;
-                if event.at >= cutoff {
+                let EventRecord { dedupe, event } = EventRecord::from_bytes(record.payload)?;
+                if event.at() >= cutoff {
                     return Ok(false);
                 }
-                self.state.oldest_event = event.id.saturating_add(1);
-                self.rows.remove(keys::dedupe(&dedupe))?;
-                self.stranger(&event)?;
+                self.state.oldest_event = event.id().saturating_add(1);
+                if let Event::MailV1(event) = &event {
+                    self.rows.remove(keys::dedupe(&dedupe))?;
+                    self.stranger(event)?;
+                }
                 self.gone += 1;
             }
             JOB => {
                 let JobBody::V1 { id, .. } = postcard::from_bytes(record.payload).map_err(StoreError::read)?;
                 self.gone += usize::from(outbox::drop_job(&mut self.rows, &mut self.state, id)?);
+                self.rows.remove(keys::task(id))?;
             }
             _ => {}
         }
@@ -137,7 +142,11 @@ impl Step<'_> {
         let (Standing::Unsigned | Standing::Expired, Some(key)) = (event.standing, event.person) else { return Ok(()) };
         let row = keys::person(key);
         let Some(person) = self.rows.get(&row)?.map(|bytes| person_row::from_row(&bytes)).transpose()? else { return Ok(()) };
-        let untouched = person.tags.is_empty() && person.fields.is_empty() && person.fired.is_empty() && !person.suppressed;
+        let untouched = person.sequences.is_empty()
+            && person.tags.is_empty()
+            && person.fields.is_empty()
+            && person.fired.is_empty()
+            && !person.suppressed;
         let last = person.last_seen.is_none_or(|seen| seen <= event.at);
         if untouched && last && person.counted.totals.is_empty() && person.counted.recent.is_empty() {
             self.rows.remove(row)?;
@@ -188,6 +197,32 @@ impl Step<'_> {
         for (key, _) in self.rows.untouched(&first, &last, ROWS)? {
             let Some((_, id)) = keys::of_due(&key) else { return Err(StoreError::damaged("a job's due row")) };
             self.gone += usize::from(outbox::drop_job(&mut self.rows, &mut self.state, id)?);
+        }
+        Ok(())
+    }
+
+    /// Who was in deliveries that were closed long ago.
+    fn sent(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let (first, last) = keys::closed_until(now.saturating_sub(people::KEEP_SENT).unwrap_or(Timestamp::MIN));
+        let Some((key, _)) = self.rows.untouched(&first, &last, 1)?.into_iter().next() else { return Ok(()) };
+        let (first, last) = keys::collected_of_closed(&key).ok_or_else(|| StoreError::damaged("a delivery's key"))?;
+        let people = self.rows.untouched(&first, &last, ROWS)?;
+        if people.is_empty() {
+            self.rows.remove(key.to_vec())?;
+            self.gone += 1;
+        }
+        self.drop_rows(people)
+    }
+
+    /// Tasks that were done long ago. They are few: all are looked at.
+    fn done_tasks(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let before = now.saturating_sub(people::KEEP_TASKS).unwrap_or(Timestamp::MIN);
+        for (key, row) in self.rows.untouched(&[keys::TASK], &[keys::TASK + 1], usize::MAX)? {
+            let task: people::TaskRow = decode(&row, "a task")?;
+            if task.done.is_some_and(|done| done < before) {
+                self.rows.remove(key.to_vec())?;
+                self.gone += 1;
+            }
         }
         Ok(())
     }

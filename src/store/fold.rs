@@ -1,9 +1,11 @@
 //! A batch: inputs folded in the order in which they came, each over what those before it left. Nothing is written here but into the
 //! streams' buffers; [`super::writer`] commits.
 
+mod timed;
+mod write;
+
 use std::{
     collections::{BTreeSet, HashMap},
-    io,
     sync::Arc,
 };
 
@@ -13,26 +15,22 @@ use jiff::Timestamp;
 use super::{
     Judge, KeyOf, Recorded, StoreError,
     keys::{self, ScopeKind},
-    outbox,
     overlay::{Overlay, Rows},
-    person_row,
-    rows::{AddressRow, EventRecord, JobBody, Position, State, decode, encode, time},
+    people, person_row,
+    rows::{State, decode, encode, time},
     scopes::Scopes,
-    segments::{COMMIT, EVENT, JOB, RAW, Stream},
+    segments::{RAW, Stream},
 };
 use crate::{
-    ledger::{Changes, Event, Input, Known, MailInput, Per, Person, RawRef, Standing, domain_of},
-    outbox::{JobId, lane},
+    ledger::{
+        Changes, HOURS_REACH, Hand, HandInput, Held, Input, Known, MailInput, Per, Person, RawRef, Standing, Timer, TimerInput, domain_of,
+    },
+    taxonomy::Status,
     verp::PersonKey,
 };
 
-/// So many bytes of events lie at most between two that have a position row: what reading one event costs.
-const POSITION_EVERY: u64 = 16 << 10;
-
-/// So many persons an address stands for at most, in the index; further ones are not found by it.
-const PERSONS_PER_ADDRESS: usize = 16;
-
 pub struct Fold<'a> {
+    tree: &'a sled::Tree,
     pub rows: Overlay<'a>,
     pub state: State,
     pub events: &'a mut Stream,
@@ -66,6 +64,7 @@ impl<'a> Fold<'a> {
         names: u32,
     ) -> Fold<'a> {
         Fold {
+            tree,
             rows: Overlay::new(tree),
             state,
             events: streams.0,
@@ -93,34 +92,66 @@ impl<'a> Fold<'a> {
         Ok((self.rows.into_rows(), self.state))
     }
 
-    /// One mail at all of its recipients.
+    /// One mail at all of its recipients, or other inputs; `raw` is the mail's.
     pub fn record(&mut self, inputs: &[Input], raw: &Bytes, now: Timestamp) -> Result<Vec<Recorded>, StoreError> {
         let mut kept = None;
         inputs.iter().map(|input| self.input(input, raw, &mut kept, now)).collect()
     }
 
     fn input(&mut self, input: &Input, raw: &Bytes, kept: &mut Option<RawRef>, now: Timestamp) -> Result<Recorded, StoreError> {
-        let Input::Mail(mail) = input;
+        let Input::Mail(mail) = input else { return self.judge_and_write(input, None, now) };
         let dedupe = keys::dedupe(&mail.dedupe);
         if let Some(row) = self.rows.get(&dedupe)? {
             return Ok(Recorded { event: decode(&row, "a dedupe key")?, duplicate: true, fired: Vec::new() });
         }
-        let (event, at) = self.stamp(now);
-        if mail.keep_raw && kept.is_none() {
+        let (event, stamped) = self.stamp(now);
+        let at = mail.import.map_or(stamped, |import| import.at.min(stamped));
+        let (mut changes, names) = self.judge_mail(input, mail, event, at)?;
+        if (mail.keep_raw || changes.keep_raw) && kept.is_none() {
             *kept = Some(self.raw.append(RAW, &[raw], self.state.last_at).map_err(StoreError::read)?);
             self.rows.put(keys::raw_segment(self.raw.tail().segment), encode(&self.state.last_at)?)?;
         }
-        let (mut changes, names) = self.judge(input, mail, event, at)?;
-        let Event::MailV1(mail_event) = &mut changes.event;
-        mail_event.raw = if mail.keep_raw { *kept } else { None };
-        let (raw, fired) = (mail_event.raw, mail_event.fired.clone());
-        for job in &mut changes.jobs {
-            job.facts.event.raw = raw;
-        }
+        changes.set_raw(if mail.keep_raw || changes.keep_raw { *kept } else { None });
+        let fired = changes.event.mail().map(|event| event.fired.clone()).unwrap_or_default();
         self.rows.put(dedupe, encode(&event)?)?;
         self.count(mail, &changes, &names, at)?;
-        self.write(mail, changes, event, at)?;
+        let mut digest = [0; keys::DEDUPE_OCTETS];
+        digest.iter_mut().zip(mail.dedupe).for_each(|(to, from)| *to = from);
+        self.write(digest, changes, event, at)?;
         Ok(Recorded { event, duplicate: false, fired })
+    }
+
+    /// An input that is no mail: it counts nowhere and bears no dedupe key.
+    fn judge_and_write(&mut self, input: &Input, held: Option<Held>, now: Timestamp) -> Result<Recorded, StoreError> {
+        let (event, at) = self.stamp(now);
+        let known = self.known_beside(input, held)?;
+        let changes = Arc::clone(&self.rules).judge(&known, input, event, at);
+        self.write([0; keys::DEDUPE_OCTETS], changes, event, at)?;
+        if let Input::Hand(HandInput { act: Hand::TaskDone(id), .. }) = input
+            && let Ok(id) = id.parse()
+        {
+            people::task_done(&mut self.rows, id, at)?;
+        }
+        Ok(Recorded { event, duplicate: false, fired: Vec::new() })
+    }
+
+    fn known_beside(&mut self, input: &Input, held: Option<Held>) -> Result<Known, StoreError> {
+        let (whom, report, domain) = match input {
+            Input::Hand(HandInput { person, act: Hand::Send(report) }) => (*person, Some(report), None),
+            Input::Hand(HandInput { person, act: Hand::Guard { domain, .. } }) => (*person, None, Some(domain)),
+            Input::Hand(hand) => (hand.person, None, None),
+            Input::Timer(TimerInput { timer: Timer::Report { name }, .. }) => (None, Some(name), None),
+            Input::Timer(TimerInput { timer: Timer::Guard { domain }, .. }) => (held.as_ref().map(|held| held.person), None, Some(domain)),
+            Input::Timer(timer) => (timer.timer.person(), None, None),
+            Input::Mail(mail) => (mail.person, None, None),
+        };
+        let report = report.map(|name| people::report(&self.rows, name)).transpose()?;
+        let guard = domain.map(|domain| people::guard(&self.rows, domain)).transpose()?.flatten();
+        let person = match whom {
+            Some(key) => self.person(key)?.clone(),
+            None => None,
+        };
+        Ok(Known { person, report, guard, held, ..Known::default() })
     }
 
     /// The next event's id and time: to the millisecond, never before the last.
@@ -131,7 +162,7 @@ impl<'a> Fold<'a> {
         (event, time(self.state.last_at))
     }
 
-    fn judge(&mut self, input: &Input, mail: &MailInput, event: u64, at: Timestamp) -> Result<(Changes, Names), StoreError> {
+    fn judge_mail(&mut self, input: &Input, mail: &MailInput, event: u64, at: Timestamp) -> Result<(Changes, Names), StoreError> {
         let person = match mail.person {
             Some(key) => self.person(key)?.clone(),
             None => None,
@@ -146,6 +177,14 @@ impl<'a> Fold<'a> {
         if let Some(domain) = domain_of(known.person.as_ref(), mail) {
             let name = self.scopes.resolve(&self.rows, &mut self.state, ScopeKind::Domain, domain)?;
             known.domain = self.scopes.take(&self.rows, ScopeKind::Domain, &name, at, rules.reach(Per::Domain))?;
+            if mail.verdict.status == Status::HardBounce {
+                known.guarded = self.state.guarded > 0 && people::guard(&self.rows, domain)?.is_some_and(|guard| guard.ending.is_none());
+                if !known.guarded && rules.asks_usual(&known.domain, at) {
+                    self.scopes.restore(ScopeKind::Domain, &name, std::mem::take(&mut known.domain));
+                    known.domain = self.scopes.take(&self.rows, ScopeKind::Domain, &name, at, Some(HOURS_REACH))?;
+                    known.usual = rules.usual(&known.domain, at);
+                }
+            }
             names.domain = Some(name);
         }
         if let Some(campaign) = &mail.campaign {
@@ -174,8 +213,7 @@ impl<'a> Fold<'a> {
     }
 
     fn count(&mut self, mail: &MailInput, changes: &Changes, names: &Names, at: Timestamp) -> Result<(), StoreError> {
-        let Event::MailV1(event) = &changes.event;
-        let status = event.verdict.status;
+        let status = mail.verdict.status;
         let mut count = |kind, name: &str| self.scopes.count(&self.rows, kind, name, at, status);
         if changes.counted {
             for (kind, name) in [(ScopeKind::Domain, &names.domain), (ScopeKind::Campaign, &names.campaign)] {
@@ -201,62 +239,6 @@ impl<'a> Fold<'a> {
             if let Some(name) = name {
                 self.scopes.mark(&self.rows, kind, name, mark.fired.clone())?;
             }
-        }
-        Ok(())
-    }
-
-    /// The event and its jobs into the segments, the person into the batch.
-    fn write(&mut self, mail: &MailInput, changes: Changes, event: u64, at: Timestamp) -> Result<(), StoreError> {
-        let mut dedupe = [0; keys::DEDUPE_OCTETS];
-        dedupe.iter_mut().zip(mail.dedupe).for_each(|(to, from)| *to = from);
-        let record = EventRecord { dedupe, event: changes.event }.to_bytes()?;
-        let place = self.append(EVENT, &record)?;
-        let far = self
-            .state
-            .position
-            .is_none_or(|(segment, offset)| segment != place.segment || place.offset.saturating_sub(offset) >= POSITION_EVERY);
-        if far {
-            self.state.position = Some((place.segment, place.offset));
-            self.rows.put(keys::position(event), encode(&Position { segment: place.segment, offset: place.offset })?)?;
-        }
-        for job in changes.jobs {
-            let id = JobId { epoch: self.epoch, event, trigger: job.trigger, place: job.place };
-            let lane = lane(&job.task);
-            let body = postcard::to_stdvec(&JobBody::V1 { id, task: job.task, facts: job.facts }).map_err(StoreError::read)?;
-            let body = self.append(JOB, &body)?;
-            self.jobs_changed = true;
-            outbox::create(&mut self.rows, &mut self.state, id, at, body, &lane)?;
-        }
-        if let (Some(key), Some(person)) = (mail.person, changes.person) {
-            self.index(key, &person)?;
-            self.persons.insert(key, Some(person));
-            self.persons_changed.insert(key);
-        }
-        Ok(())
-    }
-
-    fn append(&mut self, kind: u8, bytes: &[u8]) -> Result<RawRef, StoreError> {
-        if !self.appended {
-            self.appended = true;
-            self.events.append(COMMIT, &[], self.state.last_at).map_err(StoreError::read)?;
-        }
-        self.events.append(kind, &[bytes], self.state.last_at).map_err(|error: io::Error| StoreError::read(error))
-    }
-
-    /// Lets a person be found by an address that isn't their own key.
-    fn index(&mut self, key: PersonKey, person: &Person) -> Result<(), StoreError> {
-        let Some(address) = person.address.as_deref() else { return Ok(()) };
-        let known = self.persons.get(&key).and_then(|before| before.as_ref()).and_then(|before| before.address.as_deref());
-        if known == Some(address) || self.own_key.as_ref().is_some_and(|own_key| own_key(address) == key) {
-            return Ok(());
-        }
-        let row = keys::address(address);
-        let mut persons: AddressRow = match self.rows.get(&row)? {
-            Some(bytes) => decode(&bytes, "an address")?,
-            None => AddressRow::new(),
-        };
-        if persons.len() < PERSONS_PER_ADDRESS && persons.insert(key) {
-            self.rows.put(row, encode(&persons)?)?;
         }
         Ok(())
     }

@@ -13,12 +13,23 @@
 //! | `j` | job id | a job's state |
 //! | `q` | job state, lane, time, job id | nothing: jobs in the order in which they are due |
 //! | `r` | segment | when the last raw mail in it came |
+//! | `w` | time, order, SHA-256 of the timer cut to 12 octets | a timer |
+//! | `m` | sequence, person key | nothing: who is in a sequence |
+//! | `R` | name | [`crate::ledger::ReportState`] |
+//! | `c` | report, delivery, person key | a person in a report |
+//! | `x` | time, report, delivery | nothing: when a delivery was closed |
+//! | `G` | domain | [`crate::ledger::GuardState`] |
+//! | `h` | domain, event id, trigger | what waits of a guarded domain |
+//! | `g` | name | [`crate::ledger::Gathering`]: what goes out as one |
+//! | `f` | name, number, place | one of these |
+//! | `k` | job id | a task for an administrator |
 //! | `~` | another key, 0, piece | what didn't fit into that row |
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::{
+    ledger::Timer,
     outbox::{JobId, State},
     verp::PersonKey,
 };
@@ -35,6 +46,16 @@ pub const POSITION: u8 = b'e';
 pub const JOB: u8 = b'j';
 pub const DUE: u8 = b'q';
 pub const RAW_SEGMENT: u8 = b'r';
+pub const TIMER: u8 = b'w';
+pub const MEMBER: u8 = b'm';
+pub const REPORT: u8 = b'R';
+pub const COLLECTED: u8 = b'c';
+pub const CLOSED: u8 = b'x';
+pub const GUARD: u8 = b'G';
+pub const HELD: u8 = b'h';
+pub const GATHER: u8 = b'g';
+pub const PART: u8 = b'f';
+pub const TASK: u8 = b'k';
 const PIECE: u8 = b'~';
 
 /// What counts are kept of. The octet is part of the stored form.
@@ -153,19 +174,114 @@ pub fn lane_of_due(key: &[u8]) -> Option<u32> {
 
 /// Time and id of a [`due`] key.
 pub fn of_due(key: &[u8]) -> Option<(Timestamp, JobId)> {
-    let field = |from: usize, to: usize| key.get(from..to);
-    let at = u64::from_be_bytes(field(6, 14)?.try_into().ok()?);
-    let id = JobId {
-        epoch: u32::from_be_bytes(field(14, 18)?.try_into().ok()?),
-        event: u64::from_be_bytes(field(18, 26)?.try_into().ok()?),
-        trigger: u32::from_be_bytes(field(26, 30)?.try_into().ok()?),
-        place: u16::from_be_bytes(field(30, 32)?.try_into().ok()?),
-    };
-    Some((Timestamp::from_millisecond(i64::try_from(at).ok()?).ok()?, id))
+    let at = u64::from_be_bytes(key.get(6..14)?.try_into().ok()?);
+    Some((Timestamp::from_millisecond(i64::try_from(at).ok()?).ok()?, job_id(key.get(14..)?)?))
+}
+
+fn job_id(octets: &[u8]) -> Option<JobId> {
+    Some(JobId {
+        epoch: u32::from_be_bytes(octets.get(..4)?.try_into().ok()?),
+        event: u64::from_be_bytes(octets.get(4..12)?.try_into().ok()?),
+        trigger: u32::from_be_bytes(octets.get(12..16)?.try_into().ok()?),
+        place: u16::from_be_bytes(octets.get(16..18)?.try_into().ok()?),
+    })
 }
 
 fn sortable(at: Timestamp) -> [u8; 8] {
     u64::try_from(at.as_millisecond()).unwrap_or(0).to_be_bytes()
+}
+
+/// Eight octets for a name of any length. Names of the configuration and domains; two that met by chance would share their rows.
+fn short(name: &str) -> [u8; 8] {
+    Sha256::digest(name.as_bytes()).first_chunk().copied().unwrap_or_default()
+}
+
+pub fn timer(due: Timestamp, timer: &Timer) -> Vec<u8> {
+    let digest = Sha256::digest(postcard::to_stdvec(timer).unwrap_or_default());
+    key(TIMER, &[&sortable(due), &[timer.order()], digest.get(..12).unwrap_or(&digest)])
+}
+
+/// All up to and with `until`.
+pub fn timers_until(until: Timestamp) -> (Vec<u8>, Vec<u8>) {
+    (key(TIMER, &[]), key(TIMER, &[&after(until)]))
+}
+
+pub fn due_of_timer(key: &[u8]) -> Option<Timestamp> {
+    let at = u64::from_be_bytes(key.get(1..9)?.try_into().ok()?);
+    Timestamp::from_millisecond(i64::try_from(at).ok()?).ok()
+}
+
+pub fn member(sequence: &str, person: PersonKey) -> Vec<u8> {
+    key(MEMBER, &[&short(sequence), &person.0])
+}
+
+pub fn members(sequence: &str) -> Vec<u8> {
+    key(MEMBER, &[&short(sequence)])
+}
+
+pub fn person_of_member(key: &[u8]) -> Option<PersonKey> {
+    Some(PersonKey(key.get(9..)?.try_into().ok()?))
+}
+
+pub fn report(name: &str) -> Vec<u8> {
+    key(REPORT, &[name.as_bytes()])
+}
+
+pub fn collected(report: &str, delivery: u32, person: PersonKey) -> Vec<u8> {
+    key(COLLECTED, &[&short(report), &delivery.to_be_bytes(), &person.0])
+}
+
+pub fn closed(at: Timestamp, report: &str, delivery: u32) -> Vec<u8> {
+    key(CLOSED, &[&sortable(at), &short(report), &delivery.to_be_bytes()])
+}
+
+/// The deliveries that were closed up to `until`.
+pub fn closed_until(until: Timestamp) -> (Vec<u8>, Vec<u8>) {
+    (key(CLOSED, &[]), key(CLOSED, &[&after(until)]))
+}
+
+/// What was collected for the delivery of a [`closed`] key.
+pub fn collected_of_closed(row: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let delivery = row.get(9..21)?;
+    Some((key(COLLECTED, &[delivery]), key(COLLECTED, &[delivery, &[u8::MAX; 11]])))
+}
+
+/// Of one delivery.
+pub fn all_collected(report: &str, delivery: u32) -> Vec<u8> {
+    key(COLLECTED, &[&short(report), &delivery.to_be_bytes()])
+}
+
+pub fn guard(domain: &str) -> Vec<u8> {
+    key(GUARD, &[domain.as_bytes()])
+}
+
+pub fn held(domain: &str, event: u64, trigger: u32) -> Vec<u8> {
+    key(HELD, &[&short(domain), &event.to_be_bytes(), &trigger.to_be_bytes()])
+}
+
+pub fn held_of(domain: &str) -> (Vec<u8>, Vec<u8>) {
+    (key(HELD, &[&short(domain)]), key(HELD, &[&short(domain), &[u8::MAX; 13]]))
+}
+
+/// Stands for a name in [`Timer::Gather`].
+pub fn gathering(name: &str) -> u64 {
+    u64::from_be_bytes(short(name))
+}
+
+pub fn gather(gathering: u64) -> Vec<u8> {
+    key(GATHER, &[&gathering.to_be_bytes()])
+}
+
+pub fn part(gathering: u64, number: u32, place: u32) -> Vec<u8> {
+    key(PART, &[&gathering.to_be_bytes(), &number.to_be_bytes(), &place.to_be_bytes()])
+}
+
+pub fn task(id: JobId) -> Vec<u8> {
+    key(TASK, &[&job_octets(id)])
+}
+
+pub fn id_of_task(key: &[u8]) -> Option<JobId> {
+    job_id(key.get(1..)?)
 }
 
 pub fn raw_segment(segment: u32) -> Vec<u8> {

@@ -21,9 +21,12 @@
 //! **Opening** reads sled's log since the last opening: 0.7 s after 300,000 events, and 0.1 s when opened again at once; half a minute after
 //! 1,500,000 on a busy machine. A service manager must allow for that.
 
+mod beside;
+mod command;
 mod error;
 mod expire;
 mod fold;
+mod gather;
 mod jobs;
 mod keys;
 mod marker;
@@ -31,12 +34,14 @@ mod open;
 mod options;
 mod outbox;
 mod overlay;
+mod people;
 mod person_row;
 mod query;
 mod rows;
 mod scopes;
 mod segments;
 mod shared;
+mod timers;
 mod writer;
 
 use std::{
@@ -53,6 +58,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{oneshot, watch};
 
 pub use self::{
+    beside::TodoItem,
     error::{OpenError, StoreError},
     options::{Clock, Disk, KeyOf, Options, Platter},
     outbox::KEEP_DONE,
@@ -60,11 +66,11 @@ pub use self::{
     scopes::{NAMES, OTHER},
 };
 use self::{
+    command::{Command, Reply},
     shared::Shared,
-    writer::{Command, Reply},
 };
 use crate::{
-    ledger::{Changes, Input, Known, Per, Rules},
+    ledger::{Changes, Input, Known, Per, Rules, Scope},
     outbox::{Job, JobId, Want},
 };
 
@@ -97,6 +103,18 @@ pub enum Decided {
 pub trait Judge: Send + Sync {
     /// See [`Rules::reach`].
     fn reach(&self, per: Per) -> Option<SignedDuration>;
+    /// See [`Rules::asks_usual`].
+    fn asks_usual(&self, _domain: &Scope, _at: Timestamp) -> bool {
+        false
+    }
+    /// See [`Rules::usual`].
+    fn usual(&self, _domain: &Scope, _at: Timestamp) -> Option<u64> {
+        None
+    }
+    /// The next delivery of every report that has a schedule.
+    fn plans(&self, _now: Timestamp) -> BTreeMap<String, Timestamp> {
+        BTreeMap::new()
+    }
     /// See [`Rules::judge`].
     fn judge(&self, known: &Known, input: &Input, id: u64, at: Timestamp) -> Changes;
 }
@@ -104,6 +122,18 @@ pub trait Judge: Send + Sync {
 impl Judge for Rules {
     fn reach(&self, per: Per) -> Option<SignedDuration> {
         Rules::reach(self, per)
+    }
+
+    fn asks_usual(&self, domain: &Scope, at: Timestamp) -> bool {
+        Rules::asks_usual(self, domain, at)
+    }
+
+    fn usual(&self, domain: &Scope, at: Timestamp) -> Option<u64> {
+        Rules::usual(self, domain, at)
+    }
+
+    fn plans(&self, now: Timestamp) -> BTreeMap<String, Timestamp> {
+        Rules::plans(self, now)
     }
 
     fn judge(&self, known: &Known, input: &Input, id: u64, at: Timestamp) -> Changes {
@@ -193,6 +223,16 @@ impl Store {
     /// Expires all that `[keep]` says now; else that goes on in small steps by itself. Returns how many rows and segments went.
     pub fn expire(&self) -> impl Future<Output = Result<usize, StoreError>> + Send + use<> {
         self.ask(move |reply| Command::Expire { reply })
+    }
+
+    /// Runs all timers that are due now; else that happens by itself within half a second. Returns how many there were.
+    pub fn tick(&self) -> impl Future<Output = Result<usize, StoreError>> + Send + use<> {
+        self.ask(move |reply| Command::Tick { plan: false, reply })
+    }
+
+    /// To be called after [`Store::set_rules`]: sets the timers of the reports' schedules. One whose time came while nothing ran keeps it.
+    pub fn plan(&self) -> impl Future<Output = Result<usize, StoreError>> + Send + use<> {
+        self.ask(move |reply| Command::Tick { plan: true, reply })
     }
 
     /// Changes whenever jobs were added or changed.

@@ -22,6 +22,7 @@ use super::{
     rows::{Identity, SCHEMA, State, decode, encode},
     segments::{Folder, Stream},
     shared::Shared,
+    timers,
     writer::Writer,
 };
 
@@ -90,6 +91,7 @@ pub fn open(dir: &Path, options: Options) -> Result<(Writer, Arc<Shared>), OpenE
         commits: 0,
         next_step: now,
         more: false,
+        next_timer: timers::next(&shared.db).map_err(damaged)?,
     };
     Ok((writer, shared))
 }
@@ -181,6 +183,7 @@ fn read(db: &sled::Db) -> Result<(Identity, State), OpenError> {
     let identity = match identity.split_first() {
         Some((&SCHEMA, row)) => decode(row, "the store's identity").map_err(damaged)?,
         Some((&found, _)) if found > SCHEMA => return Err(OpenError::Newer { found, known: SCHEMA }),
+        Some((&found, _)) if found > 0 => return Err(OpenError::Older { found }),
         _ => return Err(damaged("no schema")),
     };
     Ok((identity, decode(&get(keys::STATE)?, "the store's state").map_err(damaged)?))

@@ -12,8 +12,9 @@ use super::{
     segments::{Folder, JOB},
 };
 use crate::{
-    ledger::RawRef,
-    outbox::{Job, JobId, State, Want},
+    action::Task,
+    ledger::{Facts, RawRef},
+    outbox::{Job, JobId, Part, State, Want},
 };
 
 /// Finished jobs can be seen for so long.
@@ -22,15 +23,18 @@ pub const KEEP_DONE: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// An error's text is cut to so many characters.
 const ERROR_CHARS: usize = 500;
 
-pub fn create(
-    rows: &mut Overlay<'_>,
-    state: &mut StoreState,
-    id: JobId,
-    at: Timestamp,
-    body: RawRef,
-    lane: &str,
-) -> Result<(), StoreError> {
-    let row = JobRow { state: State::Waiting, attempts: 0, created: at, next: at, last_error: None, body, lane: keys::lane(lane) };
+/// What a new job is.
+pub struct Made {
+    pub body: RawRef,
+    /// [`keys::lane`]
+    pub lane: u32,
+    pub parts: Vec<(JobId, RawRef)>,
+    pub beyond: u64,
+}
+
+pub fn create(rows: &mut Overlay<'_>, state: &mut StoreState, id: JobId, at: Timestamp, made: Made) -> Result<(), StoreError> {
+    let Made { body, lane, parts, beyond } = made;
+    let row = JobRow { state: State::Waiting, attempts: 0, created: at, next: at, last_error: None, body, lane, parts, beyond };
     put(rows, state, id, None, row)
 }
 
@@ -188,9 +192,17 @@ pub fn rescue(rows: &mut Overlay<'_>, state: &mut StoreState, now: Timestamp) ->
 
 /// A job with what it is about.
 pub fn job(folder: &Folder, id: JobId, row: &JobRow) -> Result<Job, StoreError> {
-    let Some(body) = folder.get(row.body, JOB)? else { return Err(StoreError::damaged(format!("what job {id} is about is gone"))) };
+    let (task, facts) = body(folder, id, row.body)?;
+    let others = row.parts.iter().map(|(id, at)| Ok(Part { id: *id, facts: body(folder, *id, *at)?.1 }));
+    let others = others.collect::<Result<_, StoreError>>()?;
+    let JobRow { state, attempts, created, next, last_error, beyond, .. } = row.clone();
+    Ok(Job { id, task, facts, others, beyond, state, attempts, created, next, last_error })
+}
+
+/// What a job or a task was frozen with.
+pub fn body(folder: &Folder, id: JobId, at: RawRef) -> Result<(Task, Facts), StoreError> {
+    let Some(body) = folder.get(at, JOB)? else { return Err(StoreError::damaged(format!("what job {id} is about is gone"))) };
     let JobBody::V1 { task, facts, .. } =
         postcard::from_bytes(&body).map_err(|error| StoreError::damaged(format!("what job {id} is about: {error}")))?;
-    let row = row.clone();
-    Ok(Job { id, task, facts, state: row.state, attempts: row.attempts, created: row.created, next: row.next, last_error: row.last_error })
+    Ok((task, facts))
 }

@@ -11,7 +11,7 @@ use super::{
     rows::{decode, encode, time},
 };
 use crate::{
-    ledger::{Counts, Fired, Person, Recent, Tally},
+    ledger::{Counts, Field, Fired, Person, Place, Recent, Resending, Tally},
     taxonomy::Status,
 };
 
@@ -25,9 +25,11 @@ struct PersonRow {
     counted: TallyRow,
     apart: TallyRow,
     tags: BTreeSet<String>,
-    fields: BTreeMap<String, String>,
+    fields: BTreeMap<String, Field>,
     suppressed: bool,
     fired: Vec<Fired>,
+    sequences: BTreeMap<String, Place>,
+    resending: Option<Resending>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -61,6 +63,8 @@ pub fn to_row(person: &Person) -> Result<Vec<u8>, StoreError> {
         fields: person.fields.clone(),
         suppressed: person.suppressed,
         fired: person.fired.clone(),
+        sequences: person.sequences.clone(),
+        resending: person.resending.clone(),
     })
 }
 
@@ -76,6 +80,8 @@ pub fn from_row(bytes: &[u8]) -> Result<Person, StoreError> {
         fields: row.fields,
         suppressed: row.suppressed,
         fired: row.fired,
+        sequences: row.sequences,
+        resending: row.resending,
     })
 }
 
@@ -143,9 +149,11 @@ mod tests {
             counted: tally.clone(),
             apart: tally,
             tags: ["a".into()].into(),
-            fields: [("optout".into(), "1".into())].into(),
+            fields: [("optout".into(), Field::Text("1".into()))].into(),
             suppressed: true,
             fired: vec![fired],
+            sequences: [("weekly".into(), Place { run: 9, started: at(3), step: "first".into(), taken: 0, due: at(9) })].into(),
+            resending: None,
         };
         let row = to_row(&person).unwrap();
         assert_eq!(from_row(&row).unwrap(), person);

@@ -17,7 +17,7 @@ use super::{
     segments::{EVENT, RAW, Records},
 };
 use crate::{
-    ledger::{Counts, Event, Person, RawRef},
+    ledger::{Counts, Event, MailEvent, Person, RawRef},
     outbox::{Job, JobId, State as JobState},
     taxonomy::Status,
     verp::PersonKey,
@@ -200,17 +200,17 @@ impl Store {
         Ok(chunk.and_then(|(_, events)| events.into_iter().find(|event| id_of(event) == id)))
     }
 
-    /// Newest first.
-    pub fn events(&self, filter: &EventFilter) -> Result<Vec<Event>, StoreError> {
+    /// The mails that came in, newest first.
+    pub fn events(&self, filter: &EventFilter) -> Result<Vec<MailEvent>, StoreError> {
         let limit = if filter.limit == 0 { usize::MAX } else { filter.limit };
         let mut found = Vec::new();
         let mut take = |event: Event| {
-            let Event::MailV1(mail) = &event;
+            let Event::MailV1(mail) = event else { return true };
             if filter.since.is_some_and(|since| mail.at < since) {
                 return false;
             }
             if filter.status.is_none_or(|status| mail.verdict.status == status) {
-                found.push(event);
+                found.push(mail);
             }
             found.len() < limit
         };
@@ -339,8 +339,7 @@ impl Store {
 }
 
 fn id_of(event: &Event) -> u64 {
-    let Event::MailV1(mail) = event;
-    mail.id
+    event.id()
 }
 
 fn date(day: u32) -> String {

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The store's schema: the meaning of all rows and segments together. A newer one is refused.
-pub const SCHEMA: u8 = 1;
+pub const SCHEMA: u8 = 2;
 
 const VERSION: u8 = 1;
 
@@ -80,6 +80,8 @@ pub struct State {
     /// How many names there are of domains and of campaigns.
     pub domains: u32,
     pub campaigns: u32,
+    /// How many domains are guarded.
+    pub guarded: u32,
 }
 
 impl State {
@@ -131,6 +133,10 @@ pub struct JobRow {
     pub body: RawRef,
     /// [`super::keys::lane`].
     pub lane: u32,
+    /// Others that go out with it.
+    pub parts: Vec<(JobId, RawRef)>,
+    /// How many more there were.
+    pub beyond: u64,
 }
 
 /// A job as frozen when its trigger fired.

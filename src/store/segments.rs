@@ -16,7 +16,7 @@ use super::{
     OpenError, Platter, StoreError,
     rows::{EventRecord, Tail},
 };
-use crate::ledger::{Event, RawRef};
+use crate::ledger::RawRef;
 
 /// What a record holds. The octet is part of the stored form.
 pub const EVENT: u8 = 1;
@@ -120,8 +120,7 @@ impl Folder {
             for record in Records::new(&bytes, from).map_while(Result::ok) {
                 commits += usize::from(record.kind == COMMIT);
                 if record.kind == EVENT {
-                    let Event::MailV1(event) = EventRecord::from_bytes(record.payload)?.event;
-                    last = last.max(Some(event.id));
+                    last = last.max(Some(EventRecord::from_bytes(record.payload)?.event.id()));
                 }
             }
         }

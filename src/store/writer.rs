@@ -8,50 +8,33 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError, Sender},
+        mpsc::{Receiver, RecvTimeoutError},
     },
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use jiff::Timestamp;
-use tokio::sync::oneshot;
 
 use super::{
-    Decided, Options, Recorded, StoreError, expire,
+    Options, StoreError,
+    command::{Answer, Command},
+    expire,
     fold::Fold,
     keys,
     marker::{self, Marker},
-    outbox,
     overlay::Rows,
     rows::{State, encode},
     scopes,
     segments::Stream,
     shared::Shared,
+    timers,
 };
-use crate::{
-    ledger::Input,
-    outbox::{Job, JobId, Want},
-};
-
-pub type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
-
-pub enum Command {
-    Record { inputs: Vec<Input>, raw: Bytes, reply: Reply<Vec<Recorded>> },
-    Claim { now: Timestamp, until: Timestamp, want: Want, reply: Reply<Vec<Job>> },
-    Finish { id: JobId, decided: Decided, reply: Reply<bool> },
-    Retry { id: JobId, reply: Reply<bool> },
-    Drop { id: JobId, reply: Reply<bool> },
-    Expire { reply: Reply<usize> },
-    Close { reply: Sender<Result<(), StoreError>> },
-}
-
-/// A command's answer, given when the batch is durable or can't be any more.
-type Answer = Box<dyn FnOnce(Option<&StoreError>)>;
-
 /// The most of a batch: more would make the first wait for the last.
 const BATCH_COMMANDS: usize = 256;
 const BATCH_BYTES: usize = 8 << 20;
+
+/// The most timers of one turn: mail that waits comes in between.
+const TIMERS: usize = 256;
 
 /// How long an idle writer waits before it shows that it lives.
 const BEAT: Duration = Duration::from_millis(500);
@@ -85,13 +68,15 @@ pub struct Writer {
     pub next_step: Instant,
     /// Whether the last step of expiry found something.
     pub more: bool,
+    /// When the first timer falls due, as far as is known.
+    pub next_timer: Option<Timestamp>,
 }
 
 impl Writer {
     pub fn run(mut self, inbox: &Receiver<Command>) {
         loop {
             self.shared.beat();
-            let turn = match inbox.recv_timeout(if self.more { STEP_PAUSE } else { BEAT }) {
+            let turn = match inbox.recv_timeout(self.patience()) {
                 Ok(first) => {
                     let work = gather(first, inbox);
                     catch_unwind(AssertUnwindSafe(|| self.turn(work)))
@@ -109,6 +94,13 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// How long to wait for something to do.
+    fn patience(&self) -> Duration {
+        let usual = if self.more { STEP_PAUSE } else { BEAT };
+        let timer = self.next_timer.map(|due| due.duration_since((self.options.clock)()));
+        timer.map_or(usual, |until| Duration::try_from(until).unwrap_or(Duration::ZERO).min(usual))
     }
 
     /// One batch. `Ok(true)`: that was the last.
@@ -130,6 +122,9 @@ impl Writer {
                 (Command::Expire { reply }, None) => {
                     let _ = reply.send(self.expire_all());
                 }
+                (Command::Tick { plan, reply }, None) => {
+                    let _ = reply.send(self.tick(plan));
+                }
                 (command, fatal) => command.refuse(&fatal.clone().unwrap_or(StoreError::Closed)),
             }
         }
@@ -137,6 +132,9 @@ impl Writer {
             return Err(error);
         }
         self.shared.alive()?;
+        if !last {
+            self.run_timers()?;
+        }
         self.commits = self.commits.wrapping_add(1);
         if !last && self.commits.is_multiple_of(COMMITS_PER_STEP) {
             self.housekeep()?;
@@ -145,6 +143,47 @@ impl Writer {
     }
 
     fn batch(&mut self, work: Vec<Command>, answers: &mut Vec<Answer>, after: &mut Vec<Command>) -> Result<(), StoreError> {
+        let clock = Arc::clone(&self.options.clock);
+        self.folded(|fold| {
+            let mut failed = None;
+            for command in work {
+                match (command, &failed) {
+                    (command @ (Command::Close { .. } | Command::Expire { .. } | Command::Tick { .. }), _) => after.push(command),
+                    (command, Some(error)) => command.refuse(error),
+                    (command, None) => failed = command.fold(fold, clock(), answers).err().map(StoreError::into_fatal),
+                }
+            }
+            failed.map_or(Ok(()), Err)
+        })
+    }
+
+    /// Timers that are due, a turn's worth. Returns how many there were.
+    fn run_timers(&mut self) -> Result<usize, StoreError> {
+        let now = (self.options.clock)();
+        if self.next_timer.is_none_or(|due| due > now) {
+            return Ok(0);
+        }
+        self.folded(|fold| fold.run_timers(now, TIMERS).map_err(StoreError::into_fatal))
+    }
+
+    fn tick(&mut self, plan: bool) -> Result<usize, StoreError> {
+        let mut ran = 0;
+        if plan {
+            let now = (self.options.clock)();
+            self.folded(|fold| fold.plan(now).map_err(StoreError::into_fatal))?;
+        }
+        loop {
+            match self.run_timers() {
+                Ok(0) => return Ok(ran),
+                Ok(some) => ran += some,
+                Err(error) => return Err(self.shared.fail(error)),
+            }
+            self.shared.beat();
+        }
+    }
+
+    /// A batch of whatever `work` does, committed.
+    fn folded<T>(&mut self, work: impl FnOnce(&mut Fold<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let shared = Arc::clone(&self.shared);
         let mut fold = Fold::new(
             &shared.db,
@@ -155,25 +194,18 @@ impl Writer {
             shared.identity.epoch,
             scopes::NAMES,
         );
-        let mut failed = None;
-        for command in work {
-            let now = (self.options.clock)();
-            match (command, &failed) {
-                (command @ (Command::Close { .. } | Command::Expire { .. }), _) => after.push(command),
-                (command, Some(error)) => command.refuse(error),
-                (command, None) => failed = command.fold(&mut fold, now, answers).err().map(StoreError::into_fatal),
-            }
-        }
-        if let Some(error) = failed {
-            return Err(error);
-        }
+        let done = work(&mut fold)?;
         let jobs_changed = fold.jobs_changed;
         let (rows, state) = fold.finish()?;
+        let timers = rows.keys().any(|key| key.first() == Some(&keys::TIMER));
         self.commit(rows, state)?;
+        if timers {
+            self.next_timer = timers::next(&self.shared.db)?;
+        }
         if jobs_changed {
             shared.jobs_changed.send_modify(|generation| *generation = generation.wrapping_add(1));
         }
-        Ok(())
+        Ok(done)
     }
 
     /// Makes a batch durable, then visible. Without rows there is nothing to do.
@@ -213,6 +245,7 @@ impl Writer {
         if self.state.next_event > self.marked && self.marked_at.elapsed() >= MARKER_PAUSE {
             self.renew_marker()?;
         }
+        self.run_timers()?;
         if Instant::now() >= self.next_step { self.housekeep() } else { Ok(()) }
     }
 
@@ -279,64 +312,4 @@ fn refuse(inbox: &Receiver<Command>, error: &StoreError) {
             return;
         }
     }
-}
-
-impl Command {
-    fn bytes(&self) -> usize {
-        match self {
-            Command::Record { raw, .. } => raw.len(),
-            _ => 0,
-        }
-    }
-
-    /// Folds the command in; its answer waits for the commit.
-    fn fold(self, fold: &mut Fold<'_>, now: Timestamp, answers: &mut Vec<Answer>) -> Result<(), StoreError> {
-        match self {
-            Command::Record { inputs, raw, reply } => {
-                let recorded = fold.record(&inputs, &raw, now);
-                later(recorded, reply, answers)
-            }
-            Command::Claim { now, until, want, reply } => {
-                let claimed = outbox::claim(&mut fold.rows, &mut fold.state, fold.events.folder(), now, until, &want);
-                later(claimed, reply, answers)
-            }
-            Command::Finish { id, decided, reply } => {
-                fold.jobs_changed = true;
-                later(outbox::finish(&mut fold.rows, &mut fold.state, now, id, decided), reply, answers)
-            }
-            Command::Retry { id, reply } => {
-                fold.jobs_changed = true;
-                later(outbox::retry(&mut fold.rows, &mut fold.state, now, id), reply, answers)
-            }
-            Command::Drop { id, reply } => {
-                fold.jobs_changed = true;
-                later(outbox::drop_job(&mut fold.rows, &mut fold.state, id), reply, answers)
-            }
-            Command::Expire { .. } | Command::Close { .. } => Ok(()),
-        }
-    }
-
-    fn refuse(self, error: &StoreError) {
-        let error = error.clone();
-        // Whoever asked may have gone away; then nobody has to be told.
-        match self {
-            Command::Record { reply, .. } => drop(reply.send(Err(error))),
-            Command::Claim { reply, .. } => drop(reply.send(Err(error))),
-            Command::Finish { reply, .. } | Command::Retry { reply, .. } | Command::Drop { reply, .. } => drop(reply.send(Err(error))),
-            Command::Expire { reply } => drop(reply.send(Err(error))),
-            Command::Close { reply } => drop(reply.send(Err(error))),
-        }
-    }
-}
-
-/// Keeps an answer until the batch is durable. What went wrong in folding is wrong for the whole batch.
-fn later<T: 'static>(result: Result<T, StoreError>, reply: Reply<T>, answers: &mut Vec<Answer>) -> Result<(), StoreError> {
-    let (answer, result) = match result {
-        Ok(value) => (Ok(value), Ok(())),
-        Err(error) => (Err(error.clone().into_fatal()), Err(error)),
-    };
-    answers.push(Box::new(move |fatal| {
-        let _ = reply.send(fatal.map_or(answer, |error| Err(error.clone())));
-    }));
-    result
 }

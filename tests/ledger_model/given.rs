@@ -50,7 +50,7 @@ fn trigger() -> impl Strategy<Value = Trigger> {
     let when = proptest::sample::subsequence(&STATUSES[..], 1..=3);
     (when, count, within, distinct, per, any::<bool>(), vec(step, 0..3)).prop_map(|(when, count, within, distinct, per, repeat, steps)| {
         let distinct = distinct.filter(|_| per == Per::Address);
-        Trigger { name: String::new(), when, count, within, distinct, per, repeat, steps }
+        Trigger { name: String::new(), when, count, within, distinct, per, repeat, filter: None, steps }
     })
 }
 
@@ -58,7 +58,7 @@ pub fn rules() -> impl Strategy<Value = Rules> {
     let reset_after = option::weighted(0.2, select(vec![1_440, 20_000]).prop_map(minutes));
     (vec(trigger(), 1..5), reset_after, proptest::bool::weighted(0.2)).prop_map(|(mut triggers, reset_after, reset_on_delivered)| {
         triggers.iter_mut().enumerate().for_each(|(place, trigger)| trigger.name = format!("t{place}"));
-        Rules { triggers, reset_after, reset_on_delivered }
+        Rules { triggers, reset_after, reset_on_delivered, ..Rules::default() }
     })
 }
 
@@ -66,6 +66,8 @@ pub fn mail(person: Option<u8>, status: Status, campaign: Option<u8>, standing: 
     // Two of the three people share a domain.
     let address = person.map(|n| format!("p{n}@d{}.example", n / 2));
     MailInput {
+        original_whole: false,
+        import: None,
         person: person.map(|n| PersonKey([n; 10])),
         verdict: Verdict { address, status, ..Verdict::undetermined("model") },
         campaign: campaign.map(|n| format!("c{n}")),
@@ -119,6 +121,7 @@ pub fn known() -> impl Strategy<Value = Known> {
                 fields: BTreeMap::new(),
                 suppressed: true,
                 fired,
+                ..Person::default()
             }
         });
     let buckets =
@@ -130,5 +133,6 @@ pub fn known() -> impl Strategy<Value = Known> {
         domain,
         campaign,
         all,
+        ..Known::default()
     })
 }

@@ -97,7 +97,7 @@ impl Model {
                     match step {
                         Step::Tag(tag) => drop(tags.insert(tag.clone())),
                         Step::Untag(tag) => drop(tags.remove(tag)),
-                        Step::Job(_) => {}
+                        other => assert!(matches!(other, Step::Job(_)), "{other:?}"),
                     }
                 }
             }

@@ -70,6 +70,8 @@ pub fn mail(address: &str, mail: &str) -> MailInput {
         dedupe,
         keep_raw: false,
         forward: None,
+        original_whole: false,
+        import: None,
     }
 }
 
@@ -87,6 +89,7 @@ pub fn trigger(name: &str, per: Per, count: Comparator) -> Trigger {
         body: PostBody::Event,
         headers: Default::default(),
         secret_file: None,
+        batch: None,
     };
     Trigger {
         name: name.to_owned(),
@@ -96,6 +99,7 @@ pub fn trigger(name: &str, per: Per, count: Comparator) -> Trigger {
         distinct: None,
         per,
         repeat: false,
+        filter: None,
         steps: vec![Step::Tag("told".to_owned()), Step::Job(Task::Post(task))],
     }
 }
@@ -105,8 +109,7 @@ pub fn rules(triggers: Vec<Trigger>) -> Arc<Rules> {
 }
 
 pub fn event(event: Event) -> MailEvent {
-    let Event::MailV1(mail) = event;
-    mail
+    event.into_mail().expect("a mail's event")
 }
 
 /// All files below, with their paths from there.

@@ -13,6 +13,8 @@ pub fn job(task: Task) -> Job {
         id: JobId { epoch: 42, event: 7, trigger: 1, place: 2 },
         task,
         facts: sample_facts(),
+        others: Vec::new(),
+        beyond: 0,
         state: State::Running,
         attempts: 1,
         created: Timestamp::UNIX_EPOCH,
@@ -30,9 +32,11 @@ pub fn mail_task(to: &str) -> MailTask {
             body: "It said:\n.\n{{ diagnostic }}\nGrüße\n".to_owned(),
             html: None,
         },
+        digest: None,
+        at_most: None,
     }
 }
 
 pub fn post_task(url: &str, body: PostBody) -> PostTask {
-    PostTask { url: url.to_owned(), body, headers: Default::default(), secret_file: None }
+    PostTask { url: url.to_owned(), body, headers: Default::default(), secret_file: None, batch: None }
 }

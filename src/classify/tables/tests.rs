@@ -1,21 +1,26 @@
 use std::collections::HashSet;
 
-use super::*;
+use regex::Regex;
+
+use super::{super::text, *};
 
 #[test]
 fn the_tables_read() {
     let rules: Vec<Rule> = PHRASES.into_iter().flat_map(|toml| rules(toml).unwrap()).collect();
     assert!(rules.len() > 40);
     toml::from_str::<CodeFile>(CODES).unwrap();
-    let automata = TABLE.scopes.iter().flat_map(|(_, automata)| [&automata.ascii, &automata.wide]).flatten();
-    let octets: usize = automata.map(|words| words.automaton.memory_usage()).sum();
-    assert!(octets < 24 << 20, "{octets}");
+    let octets: usize = TABLE.scopes.iter().map(|(_, automata)| automata.forms().octets()).sum();
+    assert!(octets < 6 << 20, "{octets}");
     for form in rules.iter().flat_map(|rule| &rule.regexes) {
         assert!(Regex::new(form).is_ok(), "{form}");
         assert_eq!(text::folded(form), *form, "letters with marks are never found");
         assert!(form.starts_with(['^', '\\']), "{form} may begin within a word");
     }
-    assert!(TABLE.scopes.iter().all(|(_, automata)| automata.any_form.len() == automata.forms.len()));
+    let compiled: usize = TABLE.scopes.iter().map(|(_, automata)| automata.forms().len()).sum();
+    let open = |rule: &Rule| rule.phrases.iter().filter(|phrase| phrase.ends_with('*')).count();
+    assert_eq!(compiled, rules.iter().map(|rule| rule.regexes.len() + open(rule)).sum::<usize>());
+    let unasked: Vec<&str> = TABLE.scopes.iter().flat_map(|(_, automata)| automata.forms().unasked()).collect();
+    assert!(unasked.len() < 8, "forms that ask for no word at all are tried on every text: {unasked:#?}");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use super::{
     parts::{dispatcher, open, text},
+    plan::Planned,
     service,
     watch::Watch,
 };
@@ -65,11 +66,12 @@ impl Daemon {
         let dispatcher = Arc::new(ArcSwap::from_pointee(dispatcher(&config, &store)?));
         let shared = Arc::new(ArcSwap::from_pointee(config));
         let config = shared.load_full();
+        store.plan().await.map_err(text)?;
         let watch = Watch::start(&shared, &store);
         let policy = Policy::of(&config, config.verp.codec.clone());
         let intake = Arc::new(Intake::new(store.clone(), policy, Arc::new(Timestamp::now), watch.notice()));
         watch.mind_room(&intake);
-        control::serve(&config.control_socket, source(&config, &store, &watch))
+        control::serve(&config.control_socket, source(&shared, &store, &watch))
             .map_err(|error| format!("control socket {}: {error}", config.control_socket.display()))?;
         let metrics = match (&recorder, config.metrics) {
             (Some(recorder), Some(listen)) => Some((recorder.clone(), listen, watch.monitor(listen, recorder.clone()).await?)),
@@ -136,12 +138,14 @@ impl Daemon {
     }
 }
 
-fn source(config: &Config, store: &Arc<Store>, watch: &Watch) -> Source {
+fn source(shared: &Arc<ArcSwap<Config>>, store: &Arc<Store>, watch: &Watch) -> Source {
+    let config = shared.load();
     let codec = config.verp.codec.clone();
     Source {
         store: store.clone(),
         key: Arc::new(move |address| codec.key_of_address(address)),
         alert_test: watch.alert_test(),
+        plan: Arc::new(Planned { config: shared.clone(), store: store.clone() }),
         runtime: tokio::runtime::Handle::current(),
     }
 }

@@ -4,6 +4,7 @@
 mod daemon;
 mod logging;
 mod parts;
+mod plan;
 mod reload;
 mod service;
 mod watch;
@@ -18,6 +19,7 @@ use tracing::{error, info, warn};
 pub use daemon::Daemon;
 pub use logging::{LogFormat, start as start_log};
 pub use parts::open;
+pub use plan::Planned;
 pub use watch::alerts_of;
 
 use super::ended::{Failed, finish};

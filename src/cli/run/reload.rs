@@ -29,6 +29,7 @@ impl Daemon {
         let prepared = self.server.prepare(settings, &config.smtp.listen).map_err(text)?;
         self.move_metrics(config.metrics).await?;
         self.store.set_rules(config.rules.clone());
+        self.store.plan().await.map_err(text)?;
         self.store.set_keep(config.keep.events, config.keep.raw);
         self.intake.set_policy(Policy::of(&config, config.verp.codec.clone()));
         self.dispatcher.store(Arc::new(dispatcher));

@@ -39,8 +39,10 @@ pub fn job(event: u64, url: &str) -> Job {
     };
     Job {
         id: JobId { epoch: 1, event, trigger: 9, place: 0 },
-        task: Task::Post(PostTask { url: url.into(), body: PostBody::Event, headers: BTreeMap::new(), secret_file: None }),
-        facts: Facts { event: event_row, trigger: "t".into(), count: 1, tags: Vec::new(), counts: Vec::new() },
+        task: Task::Post(PostTask { url: url.into(), body: PostBody::Event, headers: BTreeMap::new(), secret_file: None, batch: None }),
+        facts: Facts { event: event_row, trigger: "t".into(), count: 1, ..Facts::of_nothing(event, Timestamp::UNIX_EPOCH) },
+        others: Vec::new(),
+        beyond: 0,
         state: State::Waiting,
         attempts: 0,
         created: at,

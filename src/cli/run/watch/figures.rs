@@ -13,7 +13,7 @@ use crate::{
         digest::{Day, Jobs},
     },
     config::Config,
-    ledger::{Counts, Event, Standing, day_of, hour_of},
+    ledger::{Counts, MailEvent, Standing, day_of, hour_of},
     outbox::State,
     store::{EventFilter, JobFilter, Store, StoreError, Which},
     taxonomy::Status,
@@ -76,8 +76,7 @@ impl Figures {
             ..Day::default()
         };
         let (mut fired, mut domains) = (BTreeMap::new(), BTreeMap::new());
-        self.each_event(from, to, |event| {
-            let Event::MailV1(mail) = event;
+        self.each_event(from, to, |mail| {
             match mail.standing {
                 Standing::Full => *day.counts.entry(mail.verdict.status).or_default() += 1,
                 Standing::Unsigned | Standing::Expired => day.apart += 1,
@@ -100,14 +99,13 @@ impl Figures {
         Ok(day)
     }
 
-    fn each_event(&self, from: Timestamp, to: Timestamp, mut each: impl FnMut(&Event)) -> Result<(), StoreError> {
+    fn each_event(&self, from: Timestamp, to: Timestamp, mut each: impl FnMut(&MailEvent)) -> Result<(), StoreError> {
         let (mut below, mut looked_through) = (None, 0);
         while looked_through < LOOKED_THROUGH {
             let found = self.store.events(&EventFilter { since: Some(from), below, limit: CHUNK, ..EventFilter::default() })?;
             for event in &found {
-                let Event::MailV1(mail) = event;
-                below = Some(mail.id);
-                if mail.at < to {
+                below = Some(event.id);
+                if event.at < to {
                     each(event);
                 }
             }
