@@ -6,6 +6,7 @@
 
 use std::{
     io::{self, BufWriter, IsTerminal, Write},
+    num::NonZeroUsize,
     path::PathBuf,
     process::ExitCode,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
@@ -43,6 +44,9 @@ pub struct ClassifyArgs {
     /// The envelope recipient, a VERP address in the long form: whom it names is the truth. Its signature isn't checked here
     #[arg(long, value_name = "ADDR")]
     verp_rcpt: Option<String>,
+    /// So many threads tell [default: one for each core]
+    #[arg(long, short, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
     /// Files, folders (walked; a Maildir, too), mbox files, or - for standard input
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -61,7 +65,8 @@ pub fn run(args: &ClassifyArgs) -> ExitCode {
         }
     };
     let mut writer = Writer::new(args);
-    match work(&args.paths, verp_address.as_deref(), &mut writer) {
+    let jobs = args.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    match work(&args.paths, verp_address.as_deref(), jobs, &mut writer) {
         Ok(()) if writer.unreadable == 0 => ExitCode::SUCCESS,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Ok(()) => ExitCode::FAILURE,
@@ -111,12 +116,11 @@ fn tell(mail: Mail, verp_address: Option<&str>) -> Told {
 }
 
 /// Deals the mails to the threads in turn and gathers the rows in the same turn: the input's order, without a table of what is missing.
-fn work(paths: &[PathBuf], verp_address: Option<&str>, writer: &mut Writer) -> io::Result<()> {
-    let threads = thread::available_parallelism().map_or(1, usize::from);
+fn work(paths: &[PathBuf], verp_address: Option<&str>, jobs: usize, writer: &mut Writer) -> io::Result<()> {
     thread::scope(|scope| {
         let mut feeds: Vec<SyncSender<Item>> = Vec::new();
         let mut results: Vec<Receiver<Outcome>> = Vec::new();
-        for _ in 0..threads {
+        for _ in 0..jobs {
             let (feed, fed) = sync_channel::<Item>(QUEUE);
             let (result, gathered) = sync_channel::<Outcome>(QUEUE);
             scope.spawn(move || {

@@ -23,8 +23,10 @@ fn an_absence_that_no_mail_client_wrote() {
     let mut looped = by_client("Re: News", "I shall answer later.\n");
     looped.header.other.push(("x-loop".into(), "alice@example.org".into()));
     assert_eq!(one(&looped).status, Status::AutoReply);
-    // A person.
-    assert_eq!(one(&by_client("Re: News", AWAY)).status, Status::Undetermined);
+    // A person, who asks something; an absence with its end, and nothing else, is one whoever wrote it.
+    let asks = format!("{AWAY}Could you send it again in December?\n");
+    assert_eq!(one(&by_client("Re: News", &asks)).status, Status::Undetermined);
+    assert_eq!(one(&by_client("Re: News", AWAY)).status, Status::AutoReply);
     looped.header.other.retain(|(name, _)| name != "x-loop");
     assert_eq!(one(&looped).status, Status::Undetermined);
 }
