@@ -3,5 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Tests alone are built with places to die at, and name them in FAILPOINTS.
+    let _scenario = fail::has_failpoints().then(fail::FailScenario::setup);
     bounced::cli::main()
 }

@@ -107,6 +107,8 @@ fn nothing_is_lost_and_nothing_is_double() {
         when = "hard-bounce"
         count = "exactly 3"
         do = [{{ post = {{ url = "{}", json = {{ address = "{{{{ address }}}}" }} }} }}]
+        [guard]
+        hard_bounces_per_domain = "never"
         "#,
         http.url("/")
     ));

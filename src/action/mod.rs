@@ -6,10 +6,12 @@
 pub mod clean;
 pub mod compose;
 mod context;
+pub mod given;
 mod mail;
 mod post;
 mod relay;
 pub mod render;
+pub mod report;
 mod row;
 mod task;
 pub mod transport;

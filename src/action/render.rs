@@ -13,14 +13,27 @@ use minijinja::{AutoEscape, Environment, Output, State, UndefinedBehavior, Value
 use super::{
     clean,
     context::{Context, NAMES},
+    report,
 };
 use crate::address;
 
 /// The longest text that a template may give, bytes.
 pub const MAX_OUTPUT: usize = 256 * 1024;
 
-/// minijinja's instructions that one rendering may take.
-const FUEL: u64 = 200_000;
+/// How far one rendering may go.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Bytes.
+    output: usize,
+    /// minijinja's instructions.
+    fuel: u64,
+}
+
+/// For the facts of one job.
+const FACTS: Limits = Limits { output: MAX_OUTPUT, fuel: 200_000 };
+
+/// For the people of a report: [`report::SHOWN`] of them with every column.
+const REPORT: Limits = Limits { output: 16 * MAX_OUTPUT, fuel: 4_000_000 };
 
 /// Where a text goes, which decides how values are escaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -53,7 +66,16 @@ impl Error {
 
 /// Renders one source.
 pub fn render(kind: Kind, source: &str, context: &Context) -> Result<String, Error> {
-    let raw = if source.contains('{') { run(kind, source, context)? } else { source.to_owned() };
+    render_within(FACTS, kind, source, context)
+}
+
+/// Renders one source over the people of a report, see [`report::NAMES`].
+pub fn render_report(kind: Kind, source: &str, context: &Context) -> Result<String, Error> {
+    render_within(REPORT, kind, source, context)
+}
+
+fn render_within(limits: Limits, kind: Kind, source: &str, context: &Context) -> Result<String, Error> {
+    let raw = if source.contains('{') { run(limits, kind, source, context)? } else { source.to_owned() };
     let text = match kind {
         Kind::Header => clean::cut(&raw, clean::SUBJECT_CHARS),
         Kind::Address | Kind::HttpHeader => clean::line(&raw),
@@ -69,7 +91,7 @@ pub fn render_json(source: &str, context: &Context) -> Result<String, Error> {
     let mut room = MAX_OUTPUT;
     map_strings(&mut tree, &mut |text| {
         let rendered = render(Kind::Value, text, context)?;
-        room = room.checked_sub(rendered.len()).ok_or_else(too_long)?;
+        room = room.checked_sub(rendered.len()).ok_or_else(|| too_long(MAX_OUTPUT))?;
         *text = rendered;
         Ok(())
     })?;
@@ -81,26 +103,36 @@ pub fn check_source(kind: Kind, source: &str) -> Result<(), String> {
     if kind == Kind::Url {
         super::url::check_source(source)?;
     }
+    check(FACTS, kind, source, &NAMES, [Context::sample, Context::bare])
+}
+
+/// [`check_source`] for the subject, text or HTML of a report, which have names of their own: [`report::NAMES`].
+pub fn check_report_source(kind: Kind, source: &str) -> Result<(), String> {
+    check(REPORT, kind, source, &report::NAMES, [report::sample, report::bare])
+}
+
+fn check(limits: Limits, kind: Kind, source: &str, names: &[&str], [sample, bare]: [fn() -> Context; 2]) -> Result<(), String> {
     if source.len() > MAX_OUTPUT {
-        return Err(too_long().0);
+        return Err(too_long(MAX_OUTPUT).0);
     }
+    let render = |context: &Context| render_within(limits, kind, source, context).map(drop).map_err(|error| error.0);
     if !source.contains('{') {
-        return render(kind, source, &Context::sample()).map(drop).map_err(|error| error.0);
+        return render(&sample());
     }
-    let environment = environment(kind);
+    let environment = environment(limits, kind);
     let template = environment.template_from_named_str("template", source).map_err(|error| describe(&error).0)?;
     let mut unknown: Vec<String> = template
         .undeclared_variables(false)
         .into_iter()
-        .filter(|name| !NAMES.contains(&name.as_str()) && environment.globals().all(|(global, _)| global != name))
+        .filter(|name| !names.contains(&name.as_str()) && environment.globals().all(|(global, _)| global != name))
         .collect();
     unknown.sort();
     if let Some(name) = unknown.first() {
-        let near = NAMES.iter().max_by(|a, b| strsim::jaro(a, name).total_cmp(&strsim::jaro(b, name)));
+        let near = names.iter().max_by(|a, b| strsim::jaro(a, name).total_cmp(&strsim::jaro(b, name)));
         return Err(format!("'{name}' is not known here; did you mean '{}'?", near.copied().unwrap_or_default()));
     }
-    render(kind, source, &Context::sample()).map_err(|error| error.0)?;
-    render(kind, source, &Context::bare()).map(drop).map_err(|error| format!("{error} (tried with a mail that tells nothing)"))
+    render(&sample())?;
+    render(&bare()).map_err(|error| format!("{error} (tried with a mail that tells nothing)"))
 }
 
 fn parse_json(source: &str) -> Result<serde_json::Value, Error> {
@@ -116,26 +148,26 @@ fn map_strings(tree: &mut serde_json::Value, map: &mut dyn FnMut(&mut String) ->
     }
 }
 
-fn run(kind: Kind, source: &str, context: &Context) -> Result<String, Error> {
-    let mut out = Bounded { bytes: Vec::new(), full: false };
+fn run(limits: Limits, kind: Kind, source: &str, context: &Context) -> Result<String, Error> {
+    let mut out = Bounded { bytes: Vec::new(), most: limits.output, full: false };
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let environment = environment(kind);
+        let environment = environment(limits, kind);
         let template = environment.template_from_named_str("template", source)?;
         template.render_captured_to(&context.values, &mut out).map(drop)
     }));
     match result {
-        _ if out.full => Err(too_long()),
+        _ if out.full => Err(too_long(limits.output)),
         Ok(Ok(())) => String::from_utf8(out.bytes).map_err(|_| Error::new("the template's output is not UTF-8")),
         Ok(Err(error)) => Err(describe(&error)),
         Err(_) => Err(Error::new("the template could not be rendered")),
     }
 }
 
-fn environment(kind: Kind) -> Environment<'static> {
+fn environment(limits: Limits, kind: Kind) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_keep_trailing_newline(true);
-    environment.set_fuel(Some(FUEL));
+    environment.set_fuel(Some(limits.fuel));
     environment.set_recursion_limit(100);
     let escape = if kind == Kind::Html { AutoEscape::Html } else { AutoEscape::None };
     environment.set_auto_escape_callback(move |_| escape);
@@ -199,18 +231,19 @@ fn describe(error: &minijinja::Error) -> Error {
     Error(format!("{what}{line}"))
 }
 
-fn too_long() -> Error {
-    Error(format!("the template gives more than {} KiB", MAX_OUTPUT / 1024))
+fn too_long(most: usize) -> Error {
+    Error(format!("the template gives more than {} KiB", most / 1024))
 }
 
 struct Bounded {
     bytes: Vec<u8>,
+    most: usize,
     full: bool,
 }
 
 impl io::Write for Bounded {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + buffer.len() > MAX_OUTPUT {
+        if self.bytes.len() + buffer.len() > self.most {
             self.full = true;
             return Err(io::ErrorKind::OutOfMemory.into());
         }

@@ -9,7 +9,9 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use serde_json::Value;
+use tokio::runtime::Runtime;
 
 use super::{
     ended::Failed,
@@ -19,15 +21,84 @@ use super::{
 use crate::{
     config::Config,
     control::{self, AskError, Request, Source},
+    intake::{Intake, Policy},
 };
 
 /// Hands each row of the answer to `row`.
 pub fn ask(config: &Path, request: &Request, row: &mut dyn FnMut(Value) -> io::Result<()>) -> Result<(), Failed> {
-    let config = Config::load(config).map_err(Failed::Config)?;
-    match control::ask(&config.control_socket, request, row) {
-        Err(AskError::NoDaemon(_)) => alone(config, request, row),
-        answered => Ok(answered?),
+    let mut asking = Asking::new(config)?;
+    let asked = asking.ask(request, row);
+    asking.close()?;
+    asked
+}
+
+/// One command that asks several times: all of them the daemon, or all of them the store that it opened itself.
+pub struct Asking {
+    pub config: Config,
+    alone: Option<Alone>,
+}
+
+struct Alone {
+    source: Source,
+    _runtime: Runtime,
+}
+
+impl Asking {
+    pub fn new(config: &Path) -> Result<Asking, Failed> {
+        Ok(Asking { config: Config::load(config).map_err(Failed::Config)?, alone: None })
     }
+
+    pub fn ask(&mut self, request: &Request, row: &mut dyn FnMut(Value) -> io::Result<()>) -> Result<(), Failed> {
+        if self.alone.is_none() {
+            match control::ask(&self.config.control_socket, request, row) {
+                Err(AskError::NoDaemon(_)) => {}
+                answered => return Ok(answered?),
+            }
+            if *request == Request::AlertTest {
+                let sent = runtime()?.block_on(alerts_of(&self.config).test()).map_err(Failed::Because)?;
+                return Ok(row(serde_json::json!({ "sent": sent }))?);
+            }
+        }
+        let alone = match self.alone.take() {
+            Some(alone) => alone,
+            None => Alone::open(&self.config)?,
+        };
+        let answered = control::answer(request, &alone.source, row);
+        self.alone = Some(alone);
+        match answered {
+            Err(control::AnswerError::Output(error)) => Err(error.into()),
+            other => other.map_err(|error| Failed::Because(error.to_string())),
+        }
+    }
+
+    /// To be called at the end: what was opened is closed, and whether that went well is said.
+    pub fn close(self) -> Result<(), Failed> {
+        self.alone.map_or(Ok(()), |alone| alone.source.store.close().map_err(|error| Failed::Because(error.to_string())))
+    }
+}
+
+impl Alone {
+    fn open(config: &Config) -> Result<Alone, Failed> {
+        owned(&config.data_dir)?;
+        let config = config.clone().with_person_key()?;
+        let codec = config.verp.codec.clone();
+        let store = Arc::new(open(&config).map_err(Failed::Because)?);
+        let runtime = runtime()?;
+        let intake = Intake::new(store.clone(), Policy::of(&config, codec.clone()), Arc::new(Timestamp::now), Box::new(|_, _| {}));
+        let source = Source {
+            store: store.clone(),
+            key: Arc::new(move |address| codec.key_of_address(address)),
+            intake: Arc::new(intake),
+            plan: Arc::new(Planned { config: Arc::new(ArcSwap::from_pointee(config)), store }),
+            alert_test: Arc::new(|| Err("no daemon runs".to_owned())),
+            runtime: runtime.handle().clone(),
+        };
+        Ok(Alone { source, _runtime: runtime })
+    }
+}
+
+fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
 }
 
 /// The rows as `columns` makes them for a table; with `--json` they go out as they come, and none is left.
@@ -46,32 +117,6 @@ pub fn rows(
         Ok(())
     })?;
     Ok(rows)
-}
-
-fn alone(config: Config, request: &Request, row: &mut dyn FnMut(Value) -> io::Result<()>) -> Result<(), Failed> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    if *request == Request::AlertTest {
-        let sent = runtime.block_on(alerts_of(&config).test()).map_err(Failed::Because)?;
-        return Ok(row(serde_json::json!({ "sent": sent }))?);
-    }
-    owned(&config.data_dir)?;
-    let config = config.with_person_key()?;
-    let codec = config.verp.codec.clone();
-    let shared = Arc::new(ArcSwap::from_pointee(config.clone()));
-    let store = Arc::new(open(&config).map_err(Failed::Because)?);
-    let source = Source {
-        store: store.clone(),
-        key: Arc::new(move |address| codec.key_of_address(address)),
-        plan: Arc::new(Planned { config: shared, store: store.clone() }),
-        alert_test: Arc::new(|| Err("no daemon runs".to_owned())),
-        runtime: runtime.handle().clone(),
-    };
-    let answered = control::answer(request, &source, row);
-    store.close().map_err(|error| Failed::Because(error.to_string()))?;
-    match answered {
-        Err(control::AnswerError::Output(error)) => Err(error.into()),
-        other => other.map_err(|error| Failed::Because(error.to_string())),
-    }
 }
 
 /// A store touched by another user, root included, would hold files that the daemon can't open.

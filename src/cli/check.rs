@@ -37,6 +37,9 @@ fn check(file: &Path, args: &CheckArgs) -> io::Result<bool> {
             return Ok(false);
         }
     };
+    for warning in &config.warnings {
+        writeln!(errors, "warning: {}", warning.told(file))?;
+    }
     let mut out = Output::new(false);
     let mut good = true;
     if args.dns {

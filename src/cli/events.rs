@@ -67,7 +67,7 @@ fn events(config: &Path, args: &EventsArgs) -> Result<(), Failed> {
     Ok(out.flush()?)
 }
 
-fn since(text: &str) -> Result<Timestamp, String> {
+pub fn since(text: &str) -> Result<Timestamp, String> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at);
     }

@@ -15,6 +15,7 @@ mod explain;
 mod export;
 mod guard;
 mod hand;
+mod import;
 mod mails;
 mod mbox;
 mod outbox;
@@ -23,6 +24,7 @@ mod report;
 mod run;
 mod sequence;
 mod show;
+mod simulate;
 mod tasks;
 mod verdict_row;
 mod verp;
@@ -66,6 +68,8 @@ enum Command {
     Reset(hand::ResetArgs),
     Guard(guard::GuardArgs),
     Export(export::ExportArgs),
+    Import(import::ImportArgs),
+    Simulate(simulate::SimulateArgs),
     Alert(alert::AlertArgs),
     Demo(demo::DemoArgs),
 }
@@ -93,6 +97,8 @@ pub fn main() -> ExitCode {
         Command::Untag(args) => hand::untag(&config, &args),
         Command::Reset(args) => hand::reset(&config, &args),
         Command::Guard(args) => guard::run(&config, &args),
+        Command::Import(args) => import::run(&config, &args),
+        Command::Simulate(args) => simulate::run(&config, &args),
         Command::Export(args) => export::run(&config, &args),
         Command::Alert(args) => alert::run(&config, &args),
         Command::Demo(args) => demo::run(&args),

@@ -37,7 +37,8 @@ fn show(config: &Path, args: &ShowArgs) -> Result<(), Failed> {
 /// A person for people.
 pub fn person(out: &mut Output, row: &Value) -> std::io::Result<()> {
     out.line(&printable(&cell(&row["address"])))?;
-    if row["first_seen"].is_null() {
+    let known = ["counts", "tags", "fields"].iter().any(|key| !cell(&row[*key]).is_empty()) || row["suppressed"] == true;
+    if row["first_seen"].is_null() && !known {
         return out.line("  nothing is known of this address");
     }
     for (title, key) in [

@@ -1,6 +1,9 @@
 //! What is wrong with a configuration, all at once.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,6 +14,15 @@ pub struct Problem {
     pub key: String,
     /// What is wrong, and how to mend it.
     pub what: String,
+}
+
+impl Problem {
+    /// `file:line: key: what`, one line.
+    pub fn told(&self, file: &Path) -> String {
+        let key = if self.key.is_empty() { String::new() } else { format!("{}: ", self.key) };
+        // A library's message may have several lines.
+        format!("{}:{}: {key}{}", file.display(), self.line, self.what.replace('\n', ", "))
+    }
 }
 
 /// Everything that is wrong with one file, sorted by line; shows as one line each: `file:line: key: what`.
@@ -32,12 +44,7 @@ impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, problem) in self.problems.iter().enumerate() {
             let end = if place == 0 { "" } else { "\n" };
-            write!(f, "{end}{}:{}: ", self.file.display(), problem.line)?;
-            if !problem.key.is_empty() {
-                write!(f, "{}: ", problem.key)?;
-            }
-            // A library's message may have several lines.
-            f.write_str(&problem.what.replace('\n', ", "))?;
+            write!(f, "{end}{}", problem.told(&self.file))?;
         }
         Ok(())
     }

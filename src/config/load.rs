@@ -12,15 +12,14 @@ use toml::de::DeTable;
 use super::{
     Config, Errors, Smtp,
     files::Files,
-    mail, names,
+    guard, mail, names,
     reader::{Reader, Table},
-    rest, rule, smtp, step, templates, trigger, units, verp,
+    report, rest, rule, sequence, smtp, step, templates, trigger, units, unused, verp,
 };
 use crate::{classify::OperatorRules, ledger::Rules};
 
 /// A path of a UNIX socket is not longer, bytes (`sun_path`, less its end).
 const SOCKET_PATH_MAX: usize = 107;
-const LATER: [&str; 3] = ["sequence", "report", "guard"];
 
 impl Config {
     /// Reads and checks a file and those that it names. What is wrong is told all at once. A path that begins with `$CREDENTIALS_DIRECTORY`
@@ -66,7 +65,6 @@ fn walk<T>(text: &str, file: &Path, read: impl FnOnce(Table<'_>) -> Option<T>) -
 }
 
 fn sections(top: Table<'_>, files: &Files) -> Option<Config> {
-    top.later(&LATER);
     let hostname = top.need("hostname", "\"mx.returns.example.com\"").and_then(|at| at.parsed(names::domain));
     let data_dir = top.need("data_dir", "\"/var/lib/bounced\"").and_then(|at| at.parsed(path));
     let control_socket = top.get("control_socket").and_then(|at| at.parsed(path));
@@ -84,8 +82,29 @@ fn sections(top: Table<'_>, files: &Files) -> Option<Config> {
     let templates = templates::read(top.table("templates"), files);
     let (reset_after, reset_on_delivered) = rest::count(top.table("count"));
     let keep = rest::keep(top.table("keep"));
-    let means = step::Means { files, templates: &templates, smtp: smtp.as_ref(), has_mail };
-    let triggers = trigger::read(&top.list("trigger"), &keep, &means);
+    let means = step::Means {
+        files,
+        templates: &templates,
+        smtp: smtp.as_ref(),
+        has_mail,
+        keep: &keep,
+        sequences: &sequence::names(&top.list("sequence")),
+        reports: &sequence::names(&top.list("report")),
+        gathered: Default::default(),
+    };
+    let rules = Rules {
+        triggers: trigger::read(&top.list("trigger"), &means),
+        reset_after,
+        reset_on_delivered,
+        sequences: sequence::read(&top.list("sequence"), &means),
+        reports: report::read(&top.list("report"), &means),
+        guard: guard::read(top.table("guard")),
+        timezone: timezone.clone(),
+    };
+    if let Some((one, other)) = rules.clash().filter(|(one, other)| one.name != other.name) {
+        top.fail("trigger", format_args!("'{}' and '{}' would give their jobs one id by chance; rename one", one.name, other.name));
+    }
+    unused::warn(&top, &rules);
     let operator_rules = rule::read(&top);
     let alerts = rest::alerts(top.table("alerts"), smtp.as_ref(), has_mail);
     let metrics = rest::metrics(top.table("metrics"));
@@ -95,6 +114,7 @@ fn sections(top: Table<'_>, files: &Files) -> Option<Config> {
         top.fail("control_socket", format_args!("is longer than the {SOCKET_PATH_MAX} bytes of a socket's path; set a shorter one"));
     }
     needs_mail(&smtp, has_mail, &top);
+    let warnings = top.warnings();
     top.close();
     Some(Config {
         hostname: hostname?,
@@ -105,12 +125,13 @@ fn sections(top: Table<'_>, files: &Files) -> Option<Config> {
         smtp: smtp?,
         verp: verp?,
         mail,
-        rules: Arc::new(Rules { triggers, reset_after, reset_on_delivered, ..Rules::default() }),
+        rules: Arc::new(rules),
         operator_rules,
         templates,
         alerts,
         keep,
         metrics,
+        warnings,
     })
 }
 

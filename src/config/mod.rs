@@ -4,21 +4,30 @@
 //! templates) begin at the configuration's own folder, those of what the daemon writes (`data_dir`, `control_socket`, a relay's `file:`) at the
 //! current one.
 
+mod days;
 mod errors;
+mod fields;
 mod files;
+mod guard;
 mod load;
 mod mail;
 mod names;
+mod notify;
 mod own_key;
+mod post;
 mod reader;
+mod report;
+mod resend;
 mod rest;
 mod rule;
+mod sequence;
 mod smtp;
 mod status;
 mod step;
 mod templates;
 mod trigger;
 mod units;
+mod unused;
 mod verp;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -46,7 +55,7 @@ pub struct Config {
     pub smtp: Smtp,
     pub verp: Verp,
     pub mail: Option<Mail>,
-    /// The triggers.
+    /// The triggers, sequences, reports and the guard.
     pub rules: Arc<Rules>,
     /// `[[rule]]`: how mail is told.
     pub operator_rules: Arc<OperatorRules>,
@@ -55,6 +64,8 @@ pub struct Config {
     pub keep: Keep,
     /// `[metrics] listen`.
     pub metrics: Option<SocketAddr>,
+    /// What may stay as it is, and was hardly meant.
+    pub warnings: Vec<Problem>,
 }
 
 #[derive(Debug, Clone)]

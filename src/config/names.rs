@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
+use super::reader::{At, Table, nearest};
 use crate::address;
 
 /// A domain name (RFC 1123, section 2.1), lowercased.
@@ -49,6 +50,41 @@ pub fn mailbox(text: &str) -> Result<String, String> {
         return Err(format!("'{name}' must stand in quotes: \"\\\"{}\\\" <…>\"", inner.replace(['"', '\\'], "")));
     }
     address(rest.trim_end().strip_suffix('>').ok_or_else(bad)?)
+}
+
+/// What the operator calls a trigger, a sequence, a step, a report, a rule.
+pub fn name(text: &str) -> Result<String, String> {
+    let fits = (1..=100).contains(&text.len()) && !text.trim().is_empty() && !text.chars().any(char::is_control);
+    if fits { Ok(text.to_owned()) } else { Err("must have 1 to 100 characters on one line".to_owned()) }
+}
+
+/// Not empty, without a line end.
+pub fn line(text: &str) -> Result<String, String> {
+    let fits = !text.trim().is_empty() && !text.contains(['\r', '\n']);
+    if fits { Ok(text.to_owned()) } else { Err("must be one line with something in it".to_owned()) }
+}
+
+/// The name of one in a list; `taken` are those before it. `why` tells what hangs on it. One that has errors gives its text all the same, so
+/// that a second of its name is noticed.
+pub fn own<'a>(table: &Table<'a>, (what, example, why): (&str, &str, &str), taken: &[String]) -> Option<&'a str> {
+    let at = table.need("name", example)?;
+    let text = at.text()?;
+    if at.parsed(name).is_some() && taken.iter().any(|other| other == text) {
+        at.fail::<()>(format_args!("'{text}' is another {what}'s name already; {why}, so choose another"));
+    }
+    Some(text)
+}
+
+/// A name that must be there, written in `section`.
+pub fn known<'n>(at: &At<'_>, names: impl IntoIterator<Item = &'n String>, what: &str, section: &str) -> Option<&'n str> {
+    let (text, names): (_, Vec<&str>) = (at.text()?, names.into_iter().map(String::as_str).collect());
+    if let Some(name) = names.iter().find(|name| **name == text) {
+        return Some(name);
+    }
+    match nearest(text, names) {
+        Some(near) => at.fail(format_args!("there is no {what} '{text}'; did you mean '{near}'?")),
+        None => at.fail(format_args!("there is no {what} '{text}'; write it under {section}")),
+    }
 }
 
 /// Whether a source is to be rendered, so that it can't be judged as written.

@@ -17,12 +17,14 @@ pub struct Reader {
     /// Byte offset of each line's start.
     starts: Vec<usize>,
     problems: RefCell<Vec<Problem>>,
+    /// What is no error, and hardly meant.
+    warnings: RefCell<Vec<Problem>>,
 }
 
 impl Reader {
     pub fn new(text: &str) -> Reader {
         let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Reader { starts, problems: RefCell::default() }
+        Reader { starts, problems: RefCell::default(), warnings: RefCell::default() }
     }
 
     /// The line, from 1, in which a byte stands.
@@ -126,9 +128,24 @@ impl<'a> Table<'a> {
 
     /// An error about one of this table's keys, at the key where it stands, else at the table.
     pub fn fail(&self, name: &str, what: impl Display) {
-        let line =
-            self.entries.iter().find(|(key, _)| key.get_ref() == name).map_or(self.line, |(key, _)| self.reader.line(key.span().start));
-        self.reader.fail(line, &format!("{}{name}", self.prefix), what);
+        self.reader.fail(self.line_of(name), &format!("{}{name}", self.prefix), what);
+    }
+
+    /// Like [`Table::fail`], for what may stay as it is.
+    pub fn warn(&self, name: &str, what: impl Display) {
+        let problem = Problem { line: self.line_of(name), key: format!("{}{name}", self.prefix), what: what.to_string() };
+        self.reader.warnings.borrow_mut().push(problem);
+    }
+
+    /// All warnings so far, of the whole file, by line.
+    pub fn warnings(&self) -> Vec<Problem> {
+        let mut warnings = self.reader.warnings.borrow().clone();
+        warnings.sort();
+        warnings
+    }
+
+    fn line_of(&self, name: &str) -> usize {
+        self.entries.iter().find(|(key, _)| key.get_ref() == name).map_or(self.line, |(key, _)| self.reader.line(key.span().start))
     }
 
     /// Whatever nobody asked for is an error that names the nearest known key.
@@ -226,6 +243,11 @@ impl<'a> At<'a> {
             asked: RefCell::default(),
             later: RefCell::default(),
         })
+    }
+
+    /// The items of a list, or what stands there alone.
+    pub fn one_or_many(&self) -> Vec<At<'a>> {
+        if self.is_list() { self.items().unwrap_or_default() } else { vec![self.clone()] }
     }
 
     pub fn is_list(&self) -> bool {

@@ -49,14 +49,20 @@ pub fn alerts(table: Option<Table<'_>>, smtp: Option<&Smtp>, has_mail: bool) -> 
 pub fn keep(table: Option<Table<'_>>) -> Keep {
     let keep = Keep { events: DAY * 400, raw: DAY * 30 };
     let Some(table) = table else { return keep };
-    let at_least_a_day = |text: &str| match units::duration(text)? {
-        short if short < DAY => Err(format!("'{text}' is shorter than a day; write \"1 day\" or more")),
-        long if long > DAY * 36_500 => Err(format!("'{text}' is more than a hundred years; write less")),
-        length => Ok(length),
-    };
-    let keep = Keep { events: table.or("events", keep.events, at_least_a_day), raw: table.or("raw", keep.raw, at_least_a_day) };
+    // Sequences, digests and the guard's usual week need some past.
+    let events = table.or("events", keep.events, |text| between(text, 7, "a week", "7 days"));
+    let raw = table.or("raw", keep.raw, |text| between(text, 1, "a day", "1 day"));
+    let keep = Keep { events, raw };
     table.close();
     keep
+}
+
+fn between(text: &str, days: u32, told: &str, example: &str) -> Result<Duration, String> {
+    match units::duration(text)? {
+        short if short < DAY * days => Err(format!("'{text}' is shorter than {told}; write \"{example}\" or more")),
+        long if long > DAY * 36_500 => Err(format!("'{text}' is more than a hundred years; write less")),
+        length => Ok(length),
+    }
 }
 
 pub fn metrics(table: Option<Table<'_>>) -> Option<SocketAddr> {

@@ -25,7 +25,7 @@ pub fn read(top: &Table<'_>) -> Arc<OperatorRules> {
     let mut names: Vec<String> = Vec::new();
     let mut rules = Vec::new();
     for (place, table) in items.iter().filter_map(At::table).enumerate() {
-        let name = table.or("name", format!("operator-{}", place + 1), name);
+        let name = table.or("name", format!("operator-{}", place + 1), names::name);
         if names.contains(&name) {
             table.fail("name", format_args!("'{name}' is another rule's name already; verdicts show it, so choose another"));
         }
@@ -72,9 +72,4 @@ fn compile(at: &At<'_>, by: Compile, name: &str, status: Option<Status>, domain:
     // Judged even where the status is wrong, so that all errors come at once.
     let compiled = at.ok(by(name, at.text()?, status.unwrap_or(Status::Undetermined), domain.as_deref()));
     compiled.filter(|_| status.is_some())
-}
-
-fn name(text: &str) -> Result<String, String> {
-    let fits = (1..=100).contains(&text.len()) && !text.trim().is_empty() && !text.chars().any(char::is_control);
-    if fits { Ok(text.to_owned()) } else { Err("must have 1 to 100 characters on one line".to_owned()) }
 }

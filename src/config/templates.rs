@@ -30,27 +30,28 @@ fn template(name: &str, entry: Table<'_>, files: &Files) -> MailTemplate {
         let text = source(&at, Kind::Header)?;
         if text.contains(['\r', '\n']) { at.fail("must be one line") } else { Some(text) }
     });
-    let body = part(&entry, ("body", "body_file"), Kind::Text, files);
+    let body = part(&entry, ("body", "body_file"), Kind::Text, files, check_source);
     if entry.get("body").is_none() && entry.get("body_file").is_none() {
         entry.fail("body", "is missing; write the text here, or name a file in body_file");
     }
-    let html = part(&entry, ("html", "html_file"), Kind::Html, files);
+    let html = part(&entry, ("html", "html_file"), Kind::Html, files, check_source);
     entry.close();
     MailTemplate { subject: subject.unwrap_or_default(), body: body.unwrap_or_default(), html, ..empty(name) }
 }
 
+/// What says whether a source can be rendered.
+type Check = fn(Kind, &str) -> Result<(), String>;
+
 /// A source written here, or in a file: not both.
-fn part(entry: &Table<'_>, (here, file): (&'static str, &'static str), kind: Kind, files: &Files) -> Option<String> {
-    match (entry.get(here), entry.get(file)) {
-        (Some(_), Some(at)) => at.fail(format_args!("stands beside {here}; take one of them out")),
-        (Some(at), None) => source(&at, kind),
-        (None, Some(at)) => {
-            let text = files.text(&at)?;
-            at.ok(check_source(kind, &text))?;
-            Some(text)
-        }
-        (None, None) => None,
-    }
+pub fn part(entry: &Table<'_>, (here, file): (&'static str, &'static str), kind: Kind, files: &Files, check: Check) -> Option<String> {
+    let (at, text) = match (entry.get(here), entry.get(file)) {
+        (Some(_), Some(at)) => return at.fail(format_args!("stands beside {here}; take one of them out")),
+        (Some(at), None) => (at.clone(), at.text()?.to_owned()),
+        (None, Some(at)) => (at.clone(), files.text(&at)?),
+        (None, None) => return None,
+    };
+    at.ok(check(kind, &text))?;
+    Some(text)
 }
 
 /// A text that is minijinja source.

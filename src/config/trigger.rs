@@ -5,39 +5,33 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::{
-    Keep,
+    Keep, names,
     reader::{At, Table},
     status,
     step::{self, Means},
     units,
 };
-use crate::ledger::{Comparator, Distinct, Per, RECENT, Trigger};
+use crate::ledger::{Comparator, Distinct, Filter, Per, RECENT, Trigger};
 
 /// How far back domains, campaigns and all are counted in windows.
 const SCOPE_REACH: Duration = Duration::from_secs(400 * 86_400);
 
 /// All triggers, in the file's order.
-pub fn read(items: &[At<'_>], keep: &Keep, means: &Means<'_>) -> Vec<Trigger> {
+pub fn read(items: &[At<'_>], means: &Means<'_>) -> Vec<Trigger> {
     let mut triggers: Vec<Trigger> = Vec::new();
+    let mut taken: Vec<String> = Vec::new();
     for table in items.iter().filter_map(At::table) {
-        let name = table.need("name", "\"third strike\"");
-        if let Some((name, at)) = name.as_ref().and_then(|at| Some((at.text()?, at))) {
-            if name.trim().is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
-                at.fail::<()>("must have 1 to 100 characters on one line");
-            } else if triggers.iter().any(|trigger| trigger.name == name) {
-                at.fail::<()>(format_args!("'{name}' is another trigger's name already; counts are kept by it, so choose another"));
-            }
-        }
-        // One that has errors stays, so that a second of its name is noticed.
-        triggers.push(trigger(name.and_then(|at| at.text()).unwrap_or_default(), table, keep, means));
+        let name = names::own(&table, ("trigger", "\"third strike\"", "counts are kept by it"), &taken).unwrap_or_default();
+        taken.push(name.to_owned());
+        triggers.push(trigger(name, table, means));
     }
     triggers
 }
 
-fn trigger(name: &str, table: Table<'_>, keep: &Keep, means: &Means<'_>) -> Trigger {
+fn trigger(name: &str, table: Table<'_>, means: &Means<'_>) -> Trigger {
     let per = table.or("per", Per::Address, per);
     let count = table.need("count", "\"more than 2\"").and_then(|at| at.parsed(count)).unwrap_or(Comparator::Every(1));
-    let within = table.get("within").and_then(|at| within(&at, per, keep));
+    let within = table.get("within").and_then(|at| within(&at, per, means.keep));
     let distinct = table.get("distinct").and_then(|at| at.parsed(distinct));
     if distinct.is_some() && per != Per::Address {
         table.fail("distinct", "goes with per = \"address\" only; take it out");
@@ -48,7 +42,14 @@ fn trigger(name: &str, table: Table<'_>, keep: &Keep, means: &Means<'_>) -> Trig
             format_args!("can't be reached within or distinct: one by one the last {RECENT} of a person are known; write less"),
         );
     }
-    table.later(&["where"]);
+    let filter = table.get("where").and_then(|at| at.parsed(Filter::new));
+    let repeat = table.boolean("repeat", false);
+    if per != Per::Address && within.is_some() && !repeat {
+        table.warn(
+            "per",
+            "nothing resets a domain, a campaign or all, so this fires once for each of them and never again; write repeat = true",
+        );
+    }
     let trigger = Trigger {
         name: name.to_owned(),
         when: table.need("when", "\"hard-bounce\"").map(|at| status::set(&at)).unwrap_or_default(),
@@ -56,9 +57,9 @@ fn trigger(name: &str, table: Table<'_>, keep: &Keep, means: &Means<'_>) -> Trig
         within,
         distinct,
         per,
-        repeat: table.boolean("repeat", false),
-        filter: None,
-        steps: table.need("do", "[{ tag = \"third-strike\" }]").map(|at| step::read(&at, means)).unwrap_or_default(),
+        repeat,
+        filter,
+        steps: table.need("do", "[{ tag = \"third-strike\" }]").map(|at| step::read(&at, means, None)).unwrap_or_default(),
     };
     table.close();
     trigger

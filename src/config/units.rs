@@ -1,9 +1,14 @@
-//! Durations, sizes and times of day as people write them. Pure.
+//! Durations, rates, sizes and times of day as people write them. Pure.
 
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use jiff::{Span, SpanRelativeTo, civil::Time};
+use jiff::{
+    Span, SpanRelativeTo, ToSpan,
+    civil::{Date, Time},
+};
+
+use crate::action::Rate;
 
 pub const DAY: Duration = Duration::from_secs(86_400);
 
@@ -24,6 +29,39 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// [`duration`], or `None` for `never`.
 pub fn duration_or_never(text: &str) -> Result<Option<Duration>, String> {
     if text.trim().eq_ignore_ascii_case("never") { Ok(None) } else { duration(text).map(Some) }
+}
+
+/// `10 per second`; also minute, hour, day. Never zero.
+pub fn rate(text: &str) -> Result<Rate, String> {
+    let hint = || format!("'{text}' is no rate; write it as \"10 per second\", or per minute, hour or day");
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let [count, "per", unit] = words.as_slice() else { return Err(hint()) };
+    let per = match *unit {
+        "second" => Duration::from_secs(1),
+        "minute" => Duration::from_secs(60),
+        "hour" => Duration::from_secs(3_600),
+        "day" => DAY,
+        _ => return Err(hint()),
+    };
+    let written = count.starts_with(|c: char| c.is_ascii_digit());
+    let count: u32 = count.parse().ok().filter(|_| written).ok_or_else(hint)?;
+    if count == 0 { Err(format!("'{text}' lets nothing through; write a number from 1")) } else { Ok(Rate { count, per }) }
+}
+
+/// From the start of a sequence: `0 days`, `90 minutes`, `2 months`. Months and years are the calendar's.
+pub fn after(text: &str) -> Result<Span, String> {
+    let hint = || format!("'{text}' is no length of time; write it as \"0 days\", \"90 minutes\", \"2 weeks\" or \"1 month\"");
+    let written = text.trim_start().starts_with(|c: char| c.is_ascii_digit());
+    let span: Span = text.trim().parse().ok().filter(|span: &Span| written && !span.is_negative()).ok_or_else(hint)?;
+    match compare(&span, &10.years()) {
+        Some(order) if order.is_le() => Ok(span),
+        _ => Err(format!("'{text}' is more than ten years; write less")),
+    }
+}
+
+/// Which is longer, where a month is one of 31 days.
+pub fn compare(one: &Span, other: &Span) -> Option<std::cmp::Ordering> {
+    one.compare((other, Date::constant(2026, 1, 1))).ok()
 }
 
 /// Bytes: `256 MiB`, `10 MB`.
@@ -73,6 +111,46 @@ mod tests {
         for bad in ["", "MiB", "-1 MiB", "1 parsec"] {
             assert!(size(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn rates() {
+        for (text, count, seconds) in
+            [("10 per second", 10, 1), (" 1  per minute ", 1, 60), ("20 per hour", 20, 3_600), ("4294967295 per day", u32::MAX, 86_400)]
+        {
+            assert_eq!(rate(text), Ok(Rate { count, per: Duration::from_secs(seconds) }), "{text}");
+        }
+        for bad in [
+            "",
+            "10",
+            "10 per",
+            "10/s",
+            "0 per hour",
+            "-1 per hour",
+            "+1 per hour",
+            "1.5 per day",
+            "4294967296 per day",
+            "10 per 2 seconds",
+        ] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn lengths_by_the_calendar() {
+        for (text, span) in [
+            ("0 days", 0.days()),
+            ("90 minutes", 90.minutes()),
+            ("2 months", 2.months()),
+            ("1 year 2 weeks", 1.year().weeks(2)),
+            ("3 hours", 3.hours()),
+        ] {
+            assert_eq!(after(text).map(Span::fieldwise), Ok(span.fieldwise()), "{text}");
+        }
+        for bad in ["", "3", "-1 day", "1 day ago", "P1D", "soon", "11 years", "4000 days", "99999999999999 days"] {
+            assert!(after(bad).is_err(), "{bad}");
+        }
+        assert_eq!(compare(&1.month(), &30.days()), Some(std::cmp::Ordering::Greater));
     }
 
     #[test]

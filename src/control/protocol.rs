@@ -43,6 +43,16 @@ pub enum Request {
     Export {
         filter: Option<String>,
     },
+    /// Mails of the past, in base64. One row each: `{outcome, status, fired, why}`; outcome is counted, known, too-old or not-ours.
+    Import {
+        rcpt: Option<String>,
+        fire: bool,
+        mails: Vec<String>,
+    },
+    /// All inputs from the event `from` on: rows of base64, each some events as the store writes them; at most a piece, none at the end.
+    Log {
+        from: u64,
+    },
     /// Sends one alert and waits for the relay's word.
     AlertTest,
 }

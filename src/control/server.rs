@@ -22,7 +22,8 @@ use super::{Line, Source, VERSION, Versioned, answer};
 
 /// Who asks more than so many questions at once waits in the socket's backlog.
 const MAX_CLIENTS: usize = 16;
-const MAX_REQUEST_BYTES: u64 = 64 * 1024;
+/// Mails of the past come in requests of some megabytes, a single one may be longer.
+const MAX_REQUEST_BYTES: u64 = 96 << 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Binds the socket (mode 0660) and answers on threads of its own until the process ends.

@@ -5,6 +5,7 @@
 
 mod dedupe;
 mod gate;
+mod import;
 mod pool;
 mod resolve;
 mod take;
@@ -14,6 +15,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 
 pub use gate::{Gate, Policy};
+pub use import::{How, Imported};
 pub use take::{Intake, Notice, Reply};
 
 use crate::verp::Decoded;

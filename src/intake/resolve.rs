@@ -160,7 +160,7 @@ impl Resolver<'_> {
         if !decoded.signed && self.policy.require_signature && !self.policy.unsigned_may_fire.contains(&status) {
             return Standing::Unsigned;
         }
-        if decoded.expired && !matches!(status, Status::SpamComplaint | Status::UnsubscribeRequest) {
+        if decoded.expired && !self.policy.any_age && !matches!(status, Status::SpamComplaint | Status::UnsubscribeRequest) {
             return Standing::Expired;
         }
         Standing::Full

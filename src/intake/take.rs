@@ -72,6 +72,18 @@ impl Intake {
         self.room.load(Ordering::Relaxed)
     }
 
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
     /// Days since 1970-01-01.
     pub fn today(&self) -> i32 {
         day_of((self.clock)())

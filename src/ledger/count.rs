@@ -2,11 +2,12 @@
 //!
 //! **Granularity.** A person's window is exact, as far as the last [`RECENT`](super::RECENT) events reach. Domains, campaigns and all are
 //! counted by the hour for windows up to [`HOURS_REACH`] and by the UTC day beyond: such a window begins with the hour or day in which its
-//! start lies, so that it never misses an event and may hold those of up to one hour or day too many.
+//! start lies, so that it never misses an event and may hold those of up to one hour or day too many. Days that `distinct` tells apart are
+//! those of the configured time zone.
 
 use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use super::{Comparator, Counts, Distinct, Fired, Recent, Scope, Tally, Trigger};
 use crate::taxonomy::Status;
@@ -37,8 +38,8 @@ pub(super) struct Count {
 }
 
 impl Count {
-    /// `tally` has the event as its last entry.
-    pub fn of_person(tally: &Tally, trigger: &Trigger, at: Timestamp) -> Count {
+    /// `tally` has the event as its last entry. Days are those of `timezone`.
+    pub fn of_person(tally: &Tally, trigger: &Trigger, at: Timestamp, timezone: &TimeZone) -> Count {
         if trigger.within.is_none() && trigger.distinct.is_none() {
             let now = sum(&tally.totals, &trigger.when);
             // A sum at its limit grows no more.
@@ -52,7 +53,7 @@ impl Count {
         let mut entries = tally.recent.iter().rev().filter(counts);
         match trigger.distinct {
             None => Count { now: length(entries.count()), grew: true },
-            Some(Distinct::Day) => distinct(entries.map(|entry| day_of(entry.at))),
+            Some(Distinct::Day) => distinct(entries.map(|entry| timezone.to_datetime(entry.at).date())),
             Some(Distinct::Campaign) => distinct(entries.by_ref().map(|entry| entry.campaign.as_deref())),
         }
     }

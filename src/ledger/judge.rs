@@ -116,7 +116,7 @@ impl Judging<'_> {
 
     /// A domain whose hard bounces surge is guarded from this very mail on.
     fn mind_guard(&mut self) {
-        let (Some(guard), Status::HardBounce, None) = (self.act.rules.guard, self.mail.verdict.status, self.mail.import) else { return };
+        let (Some(guard), Status::HardBounce, true) = (self.act.rules.guard, self.mail.verdict.status, self.act.fire) else { return };
         let (false, Some(usual), Some(domain)) = (self.guarded, self.known.usual, self.domain()) else { return };
         let (at, lately) = (self.act.at, guard.lately(&self.known.domain, self.act.at));
         if !guard.surges(lately, usual) {
@@ -187,7 +187,7 @@ impl Judging<'_> {
         let scope = match trigger.per {
             Per::Address => {
                 let person = person?;
-                return Some((Count::of_person(&person.counted, trigger, at), &person.fired));
+                return Some((Count::of_person(&person.counted, trigger, at, &self.act.rules.timezone), &person.fired));
             }
             Per::Domain => domain_of(person, self.mail).map(|_| &known.domain)?,
             Per::Campaign => self.mail.campaign.as_ref().map(|_| &known.campaign)?,

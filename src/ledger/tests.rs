@@ -217,6 +217,23 @@ fn distinct_days_and_campaigns_count_once() {
 }
 
 #[test]
+fn a_day_is_one_of_the_configured_time_zone() {
+    let trigger = Trigger { distinct: Some(Distinct::Day), ..trigger(&[HardBounce], Comparator::Exactly(2)) };
+    // It starts at noon of UTC: 13 h in Berlin, 21 h in Tokyo, 4 h in Los Angeles. On 2027-03-28 Berlin has 23 hours.
+    for (zone, history, fired) in [
+        ("Europe/Berlin", "h +10h h +1h h", "001"),
+        ("Asia/Tokyo", "h +2h h +1h h", "001"),
+        ("America/Los_Angeles", "h +19h h +1h h", "001"),
+        ("Europe/Berlin", "+2987h h +22h h", "00"),
+        ("Europe/Berlin", "+2987h h +23h h", "01"),
+    ] {
+        let timezone = jiff::tz::TimeZone::get(zone).unwrap();
+        let rules = Rules { timezone, ..rules(std::slice::from_ref(&trigger)) };
+        assert_eq!(World::new().play(&rules, history), fired, "{zone}: {history}");
+    }
+}
+
+#[test]
 fn scopes_are_counted_in_hours_then_days() {
     let hours = Trigger { per: Per::Domain, within: Some(SignedDuration::from_hours(2)), ..trigger(&[HardBounce], Comparator::Exactly(3)) };
     assert_eq!(play(&hours, "h +1h h +1h h"), "001");

@@ -26,7 +26,7 @@ pub struct Rules {
     /// By name.
     pub reports: BTreeMap<String, ReportRule>,
     pub guard: Option<GuardRule>,
-    /// In which sequences and reports tell days and times.
+    /// In which sequences, reports and [`Distinct::Day`] tell days and times.
     pub timezone: TimeZone,
 }
 
@@ -70,7 +70,7 @@ pub enum Comparator {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Distinct {
-    /// UTC.
+    /// Of [`Rules::timezone`].
     Day,
     Campaign,
 }

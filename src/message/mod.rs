@@ -16,9 +16,11 @@ mod prose;
 mod report;
 mod separator;
 mod text;
+mod trace;
 
 pub use outline::{PartSeen, Taken, outline};
 pub use report::*;
+pub use trace::{Trace, trace};
 
 use parts::Part;
 

@@ -8,6 +8,7 @@
 use std::{collections::BTreeMap, collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use fail::fail_point;
 use jiff::{SignedDuration, Timestamp};
 use tokio::{
     task::{AbortHandle, Id, JoinSet},
@@ -179,7 +180,9 @@ impl<J: Jobs, D: Dispatch> Shared<J, D> {
     /// Returns when it is to be tried again.
     async fn attempt(self: Arc<Self>, job: Job) -> Option<Timestamp> {
         let job = Arc::new(job);
+        fail_point!("before-delivery", |_| std::process::abort());
         let outcome = self.dispatch_guarded(Arc::clone(&job)).await;
+        fail_point!("after-delivery", |_| std::process::abort());
         let now = (self.hooks.clock)();
         let ended = retry::decide(&job, outcome, now, (self.hooks.random)());
         let kind = job.task.kind();

@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fail::fail_point;
 use jiff::Timestamp;
 
 use super::{
@@ -214,8 +215,10 @@ impl Writer {
             return Ok(());
         }
         rows.insert(keys::STATE.to_vec(), Some(encode(&state)?));
+        fail_point!("before-segments", |_| std::process::abort());
         self.raw.sync().map_err(StoreError::fatal)?;
         self.events.sync().map_err(StoreError::fatal)?;
+        fail_point!("before-rows", |_| std::process::abort());
         let mut batch = sled::Batch::default();
         for (key, row) in rows {
             match row {
@@ -237,8 +240,11 @@ impl Writer {
 
     fn make_durable(&self, batch: sled::Batch) -> Result<(), StoreError> {
         self.shared.db.apply_batch(batch)?;
+        fail_point!("before-flush", |_| std::process::abort());
         self.shared.db.flush()?;
-        self.options.platter.sync(&self.sled_file, &self.sled_path).map_err(StoreError::read)
+        self.options.platter.sync(&self.sled_file, &self.sled_path).map_err(StoreError::read)?;
+        fail_point!("after-commit", |_| std::process::abort());
+        Ok(())
     }
 
     fn idle(&mut self) -> Result<(), StoreError> {

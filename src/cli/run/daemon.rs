@@ -71,7 +71,7 @@ impl Daemon {
         let policy = Policy::of(&config, config.verp.codec.clone());
         let intake = Arc::new(Intake::new(store.clone(), policy, Arc::new(Timestamp::now), watch.notice()));
         watch.mind_room(&intake);
-        control::serve(&config.control_socket, source(&shared, &store, &watch))
+        control::serve(&config.control_socket, source(&shared, &store, &watch, &intake))
             .map_err(|error| format!("control socket {}: {error}", config.control_socket.display()))?;
         let metrics = match (&recorder, config.metrics) {
             (Some(recorder), Some(listen)) => Some((recorder.clone(), listen, watch.monitor(listen, recorder.clone()).await?)),
@@ -138,13 +138,14 @@ impl Daemon {
     }
 }
 
-fn source(shared: &Arc<ArcSwap<Config>>, store: &Arc<Store>, watch: &Watch) -> Source {
+fn source(shared: &Arc<ArcSwap<Config>>, store: &Arc<Store>, watch: &Watch, intake: &Arc<Intake>) -> Source {
     let config = shared.load();
     let codec = config.verp.codec.clone();
     Source {
         store: store.clone(),
         key: Arc::new(move |address| codec.key_of_address(address)),
         alert_test: watch.alert_test(),
+        intake: intake.clone(),
         plan: Arc::new(Planned { config: shared.clone(), store: store.clone() }),
         runtime: tokio::runtime::Handle::current(),
     }

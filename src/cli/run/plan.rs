@@ -31,6 +31,10 @@ impl Plan for Planned {
         self.config.load().rules.sequences.keys().cloned().collect()
     }
 
+    fn keep_events(&self) -> std::time::Duration {
+        self.config.load().keep.events
+    }
+
     fn preview(&self, _name: &str) -> Result<Value, String> {
         Err("not built yet".to_owned())
     }

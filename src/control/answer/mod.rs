@@ -2,6 +2,7 @@
 
 mod beside;
 mod outbox;
+mod past;
 mod person;
 
 use std::{fmt::Display, io, sync::Arc};
@@ -12,6 +13,7 @@ use tokio::runtime::Handle;
 use super::{By, EventFilter, Request};
 use crate::{
     action::event_row,
+    intake::Intake,
     ledger::{Counts, Event},
     store::{self, Store, StoreError, Which},
     taxonomy::Status,
@@ -29,6 +31,8 @@ pub trait Plan: Send + Sync {
     fn reports(&self) -> Vec<ReportSeen>;
     /// The names of the sequences.
     fn sequences(&self) -> Vec<String>;
+    /// `[keep] events`
+    fn keep_events(&self) -> std::time::Duration;
     /// What the report would send now: `{subject, text, html, csv}`.
     fn preview(&self, name: &str) -> Result<Value, String>;
 }
@@ -49,6 +53,8 @@ pub struct Source {
     pub key: Arc<dyn Fn(&str) -> PersonKey + Send + Sync>,
     pub alert_test: AlertTest,
     pub plan: Arc<dyn Plan>,
+    /// For mails of the past.
+    pub intake: Arc<Intake>,
     /// Where the store's changes are awaited; never called from inside it.
     pub runtime: Handle,
 }
@@ -69,6 +75,8 @@ pub fn answer(request: &Request, source: &Source, row: &mut dyn FnMut(Value) -> 
         Request::Sequence(request) => beside::sequence(source, request, row)?,
         Request::Guard(request) => beside::guard(source, request, row)?,
         Request::Hand { address, act } => row(person::by_hand(source, address, act)?)?,
+        Request::Import { rcpt, fire, mails } => past::import(source, rcpt.as_ref(), *fire, mails, row)?,
+        Request::Log { from } => past::log(source, *from, row)?,
         Request::Export { filter } => beside::export(source, filter.as_deref(), row)?,
         Request::AlertTest => row(json!({ "sent": (source.alert_test)().map_err(AnswerError::Refused)? }))?,
     }
