@@ -27,6 +27,8 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_histogram!("bounced_tell_seconds", Unit::Seconds, "Time to parse and tell one mail, waiting for a place included");
     describe_gauge!("bounced_free_bytes", Unit::Bytes, "Room left on the store's disk");
     describe_gauge!("bounced_jobs", "Jobs of the outbox by state");
+    describe_gauge!("bounced_target_closed", "1 while the target fails and its jobs wait, by host");
+    describe_counter!("bounced_target_closings_total", "How often a target was closed since it failed again and again, by host");
     describe_gauge!("bounced_last_event_timestamp_seconds", Unit::Seconds, "When the last mail was recorded");
     Ok(handle)
 }

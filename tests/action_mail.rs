@@ -13,7 +13,7 @@ use std::{
 use bounced::{
     action::{Dispatcher, OwnSender, Postman, RawLoader, Task, transport::Transport},
     config::{EnvelopeFrom, Mail, Relay, Security},
-    outbox::Outcome,
+    outbox::{Blame, Outcome},
 };
 
 #[path = "support/jobs.rs"]
@@ -100,6 +100,20 @@ async fn hostile_facts_stay_inside_their_field() {
     assert!(subject.starts_with("x Bcc: victim@example.org <script>"), "{subject}");
     let html = mail.text().split("text/html").nth(1).unwrap().replace("=\r\n", "").replace("=3D", "=");
     assert!(html.contains("&lt;script&gt;") && !html.contains("<script>"), "{html}");
+}
+
+#[tokio::test]
+async fn who_is_to_blame() {
+    let catcher = MailCatcher::start();
+    let one = job(Task::Mail(mail_task("ops@example.com")));
+    let relay = dispatcher(&smtp("127.0.0.1", catcher.port(), Security::None));
+    catcher.refuse_rcpt(450, "4.2.1 greylisted");
+    let put_off = relay.dispatch(&one).await;
+    assert!(matches!(&put_off, Outcome::Later { blame: Blame::Job, .. }), "{put_off:?}");
+    let nobody = dispatcher(&smtp("127.0.0.1", 9, Security::None)).dispatch(&one).await;
+    assert!(matches!(&nobody, Outcome::Later { blame: Blame::Target, .. }), "{nobody:?}");
+    let no_relay = Dispatcher::new(None, "mx.returns.example.com", own_sender(), no_raw()).unwrap().dispatch(&one).await;
+    assert!(matches!(&no_relay, Outcome::Later { blame: Blame::Us, .. }), "{no_relay:?}");
 }
 
 #[tokio::test]

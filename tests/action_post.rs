@@ -11,8 +11,8 @@ use std::{
 };
 
 use bounced::{
-    action::{PostBody, PostTask, Poster, Task},
-    outbox::Outcome,
+    action::{Batch, PostBody, PostTask, Poster, Task},
+    outbox::{Blame, JobId, Outcome, Part},
 };
 use data_encoding::BASE64;
 use hmac::{Hmac, Mac};
@@ -44,8 +44,28 @@ fn form(pairs: &[(&str, &str)]) -> PostBody {
 }
 
 fn later(outcome: Outcome) -> (String, Option<u64>) {
-    let Outcome::Later { error, after } = outcome else { panic!("{outcome:?}") };
+    let Outcome::Later { error, after, .. } = outcome else { panic!("{outcome:?}") };
     (error, after)
+}
+
+fn blame(outcome: &Outcome) -> Blame {
+    let Outcome::Later { blame, .. } = outcome else { panic!("{outcome:?}") };
+    *blame
+}
+
+/// What closes a target and what doesn't.
+#[tokio::test]
+async fn who_is_to_blame() {
+    let catcher = HttpCatcher::start();
+    let task = post_task(&catcher.url("/"), PostBody::Event);
+    for (status, whose) in [(503, Blame::Target), (429, Blame::Target), (404, Blame::Job), (302, Blame::Job)] {
+        catcher.answer(Answer::status(status));
+        assert_eq!(blame(&post(&task).await), whose, "{status}");
+    }
+    assert_eq!(blame(&post(&post_task("http://127.0.0.1:9/", PostBody::Event)).await), Blame::Target, "nobody listens");
+    catcher.answer(Answer::status(200).after(Duration::from_secs(60)));
+    let hasty = Poster::new(Duration::from_millis(200), Arc::new(|| NOW.parse().unwrap())).unwrap();
+    assert_eq!(blame(&hasty.post(&job(Task::Post(task.clone())), &task).await), Blame::Target, "no answer in time");
 }
 
 #[tokio::test]
@@ -105,7 +125,9 @@ async fn each_secret_signs_the_very_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secret");
     let task = PostTask { secret_file: Some(file.clone()), ..post_task(&catcher.url("/"), PostBody::Event) };
-    let (error, _) = later(post(&task).await);
+    let unsigned = post(&task).await;
+    assert_eq!(blame(&unsigned), Blame::Us);
+    let (error, _) = later(unsigned);
     assert!(error.contains("can't be used"), "{error}");
     std::fs::write(&file, format!("whsec_{}\nan old one\n", BASE64.encode(b"the new key"))).unwrap();
     assert_eq!(post(&task).await, Outcome::Done);
@@ -118,6 +140,34 @@ async fn each_secret_signs_the_very_bytes() {
         format!("v1,{}", BASE64.encode(&mac.finalize().into_bytes()))
     });
     assert_eq!(asked.header("webhook-signature").unwrap(), expected.join(" "));
+}
+
+#[tokio::test]
+async fn a_batch_is_one_message() {
+    let catcher = HttpCatcher::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    std::fs::write(&file, "a key\n").unwrap();
+    let batch = Some(Batch { max: 3, within: Duration::from_secs(10) });
+    let task = PostTask { secret_file: Some(file), batch, ..post_task(&catcher.url("/"), PostBody::Event) };
+    let mut job = job(Task::Post(task.clone()));
+    assert_eq!(poster().post(&job, &task).await, Outcome::Done);
+    for number in [8, 9] {
+        let mut facts = job.facts.clone();
+        facts.event.id = number;
+        job.others.push(Part { id: JobId { event: number, ..job.id }, facts });
+    }
+    assert_eq!(poster().post(&job, &task).await, Outcome::Done);
+    let [one, three] = &catcher.asked()[..] else { panic!("two requests") };
+    for (asked, ids) in [(one, &[1][..]), (three, &[1, 8, 9])] {
+        let array: serde_json::Value = serde_json::from_slice(&asked.body).unwrap();
+        assert_eq!(array.as_array().unwrap().iter().map(|row| row["id"].as_u64().unwrap()).collect::<Vec<_>>(), ids);
+        assert_eq!(asked.header("webhook-id"), Some("0000002a-7-00000001-2"));
+        assert_eq!(asked.header("content-type"), Some("application/json"));
+        let signed = [format!("0000002a-7-00000001-2.{}.", asked.header("webhook-timestamp").unwrap()).as_bytes(), &asked.body].concat();
+        let mac = Hmac::<Sha256>::new_from_slice(b"a key").unwrap().chain_update(&signed);
+        assert_eq!(asked.header("webhook-signature").unwrap(), format!("v1,{}", BASE64.encode(&mac.finalize().into_bytes())));
+    }
 }
 
 #[tokio::test]

@@ -89,10 +89,14 @@ async fn work(store: &Arc<Store>, clock: &Clock, hangs: bool, count: usize) -> V
     let (told, mut heard) = mpsc::unbounded_channel();
     let (clock, dead) = (clock.clone(), Arc::new(Mutex::new(0)));
     let died = Arc::clone(&dead);
-    let hooks =
-        Hooks { clock: Arc::new(move || clock.now()), random: Arc::new(|| 1), on_dead: Arc::new(move |_| *died.lock().unwrap() += 1) };
+    let hooks = Hooks {
+        clock: Arc::new(move || clock.now()),
+        random: Arc::new(|| 1),
+        on_dead: Arc::new(move |_| *died.lock().unwrap() += 1),
+        on_target: Arc::new(|news| panic!("{news:?}")),
+    };
     let limits = Limits { drain: Duration::from_millis(200), ..Limits::default() };
-    let worker = Worker::new(Arc::clone(store), Arc::new(Target { told, hangs }), hooks, limits);
+    let worker = Worker::new(Arc::clone(store), Arc::new(Target { told, hangs }), hooks, Arc::default(), limits);
     let (stop, stopped) = oneshot::channel::<()>();
     let worker = tokio::spawn(worker.run(async move { drop(stopped.await) }));
     let mut ids = Vec::new();

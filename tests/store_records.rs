@@ -204,6 +204,11 @@ async fn jobs_are_claimed_leased_finished_and_rescued() {
     let store = open();
     let rescued = store.claim(clock.now(), LEASE, 9).await.unwrap();
     assert_eq!(rescued.iter().map(|job| (job.id.event, job.attempts)).collect::<Vec<_>>(), [(2, 3), (4, 3)]);
+    let error = store.job(second).unwrap().unwrap().last_error;
+    assert!(store.finish(second, Decided::Released { at: rescued[0].created }).await.unwrap());
+    let released = store.job(second).unwrap().unwrap();
+    assert_eq!((released.state, released.attempts, released.last_error), (State::Waiting, 2, error), "as if never claimed");
+    assert_eq!(store.claim(clock.now(), LEASE, 9).await.unwrap().iter().map(|job| job.attempts).collect::<Vec<_>>(), [3]);
     assert!(store.retry(third).await.unwrap() && !store.retry(second).await.unwrap(), "a running job is left alone");
     assert_eq!(store.claim(clock.now(), LEASE, 9).await.unwrap().iter().map(|job| job.id).collect::<Vec<_>>(), [third]);
     assert!(store.drop_job(third).await.unwrap() && !store.drop_job(third).await.unwrap());

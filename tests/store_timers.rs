@@ -263,7 +263,15 @@ async fn mails_and_posts_that_wait_for_others() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::new());
     let post = |batch| {
         let url = "https://app.example.com/b".to_owned();
-        Step::Job(Task::Post(PostTask { url, body: PostBody::Event, headers: BTreeMap::new(), secret_file: None, batch }))
+        Step::Job(Task::Post(PostTask {
+            url,
+            body: PostBody::Event,
+            headers: BTreeMap::new(),
+            secret_file: None,
+            batch,
+            concurrency: None,
+            rate: None,
+        }))
     };
     let digest = notice(Some(Duration::from_secs(3600)), None);
     let batch = post(Some(Batch { max: 4, within: Duration::from_secs(10) }));

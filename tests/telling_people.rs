@@ -1,4 +1,4 @@
-//! Mails that people and their software send to the bounce address, in many languages: `tests/telling/people.txt`. Each automatic reply is told
+//! Mails that people and their software send to the bounce address, in many languages: `tests/telling/people.txt` and `people_more.txt`. Each automatic reply is told
 //! in four dresses: as it stands, with the standard field, with the quoted newsletter below it, and as HTML alone.
 
 #![allow(clippy::unwrap_used)]
@@ -57,8 +57,9 @@ fn dresses(person: &Person<'_>) -> Vec<(&'static str, String)> {
 
 #[test]
 fn people_and_their_software() {
-    let people = people(include_str!("telling/people.txt"));
-    assert!(people.len() > 70);
+    let people: Vec<Person<'_>> =
+        [include_str!("telling/people.txt"), include_str!("telling/people_more.txt")].into_iter().flat_map(people).collect();
+    assert!(people.len() > 450);
     let (mut wrong, mut of) = (0, 0);
     for person in &people {
         for (dress, mail) in dresses(person) {

@@ -5,7 +5,7 @@ pub const SUBJECT_CHARS: usize = 250;
 
 /// Characters that change the order in which others are shown, or end a line where few programs expect it.
 fn deceptive(c: char) -> bool {
-    matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}' | '\u{FEFF}')
+    matches!(c, '\u{061C}' | '\u{200E}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
 }
 
 /// Several lines: no control character but newline and tab, CRLF and bare CR become newline.
@@ -58,6 +58,23 @@ pub fn cut(input: &str, chars: usize) -> String {
         None => line,
         Some(_) => line.chars().take(chars.saturating_sub(1)).chain(['…']).collect(),
     }
+}
+
+/// Every line end as CRLF, bare ones of either sort too: what a mail hop takes for a line end must not depend on the hop.
+pub fn crlf(raw: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(raw.len() + raw.len() / 32);
+    let mut bytes = raw.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\r' => {
+                bytes.next_if_eq(&b'\n');
+                out.extend_from_slice(b"\r\n");
+            }
+            b'\n' => out.extend_from_slice(b"\r\n"),
+            byte => out.push(byte),
+        }
+    }
+    out
 }
 
 #[cfg(test)]

@@ -12,7 +12,10 @@ use lettre::{
     },
 };
 
-use super::clean;
+use super::{
+    clean,
+    report::{Picture, Sheet},
+};
 
 /// A mail before it has a form.
 #[derive(Debug, Clone)]
@@ -24,6 +27,10 @@ pub struct Draft<'a> {
     pub subject: &'a str,
     pub text: String,
     pub html: Option<String>,
+    /// A picture that the HTML names by its Content-ID.
+    pub picture: Option<&'a Picture>,
+    /// A file to be attached.
+    pub file: Option<&'a Sheet>,
     /// A mail to be attached, whole.
     pub attached: Option<&'a [u8]>,
     /// Names the mail for good; with `hostname` it makes the Message-ID.
@@ -86,17 +93,43 @@ impl Draft<'_> {
             builder = builder.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned()));
         }
         let text = SinglePart::plain(self.text.clone());
-        let alternative = |html: &String| MultiPart::alternative().singlepart(text.clone()).singlepart(SinglePart::html(html.clone()));
-        let body = self.html.as_ref().map(alternative);
-        let message = match (body, self.attached) {
-            (None, None) => builder.singlepart(text),
-            (Some(body), None) => builder.multipart(body),
-            (None, Some(raw)) => builder.multipart(MultiPart::mixed().singlepart(text).singlepart(attachment(raw, attach))),
-            (Some(body), Some(raw)) => builder.multipart(MultiPart::mixed().multipart(body).singlepart(attachment(raw, attach))),
+        let attached = self.file.map(file).into_iter().chain(self.attached.map(|raw| attachment(raw, attach))).collect::<Vec<_>>();
+        let message = match (self.html.as_ref(), attached.is_empty()) {
+            (None, true) => builder.singlepart(text),
+            (Some(html), true) => builder.multipart(self.alternative(text, html)),
+            (html, false) => {
+                let mixed = match html {
+                    None => MultiPart::mixed().singlepart(text),
+                    Some(html) => MultiPart::mixed().multipart(self.alternative(text, html)),
+                };
+                builder.multipart(attached.into_iter().fold(mixed, MultiPart::singlepart))
+            }
         };
         let bytes = message.map_err(|error| other(&error))?.formatted();
         Ok(Letter { id: self.id.to_owned(), envelope, bytes })
     }
+
+    fn alternative(&self, text: SinglePart, html: &str) -> MultiPart {
+        let alternative = MultiPart::alternative().singlepart(text);
+        let html = SinglePart::html(html.to_owned());
+        match self.picture.zip(ContentType::parse("image/png").ok()) {
+            None => alternative.singlepart(html),
+            Some((picture, png)) => {
+                let inline = Attachment::new_inline(picture.cid.clone()).body(base64(picture.png.clone()), png);
+                alternative.multipart(MultiPart::related().singlepart(html).singlepart(inline))
+            }
+        }
+    }
+}
+
+fn file(file: &Sheet) -> SinglePart {
+    let mime = ContentType::parse(file.mime).unwrap_or_else(|_| octet_stream());
+    Attachment::new(file.name.clone()).body(base64(file.bytes.clone()), mime)
+}
+
+fn base64(bytes: Vec<u8>) -> Body {
+    // Base64 takes any bytes.
+    Body::new_with_encoding(bytes, ContentTransferEncoding::Base64).unwrap_or_else(Body::new)
 }
 
 fn mailboxes(text: &str) -> Result<Mailboxes, Unfit> {
@@ -106,7 +139,7 @@ fn mailboxes(text: &str) -> Result<Mailboxes, Unfit> {
 }
 
 fn attachment(raw: &[u8], attach: Attach) -> SinglePart {
-    let lines = crlf(raw);
+    let lines = clean::crlf(raw);
     // RFC 5322, section 2.1.1.
     let sendable = !lines.contains(&0) && lines.split(|byte| *byte == b'\n').all(|line| line.len() <= 999);
     let encoding = if lines.is_ascii() { ContentTransferEncoding::SevenBit } else { ContentTransferEncoding::EightBit };
@@ -115,32 +148,12 @@ fn attachment(raw: &[u8], attach: Attach) -> SinglePart {
         Ok(rfc822) if sendable && !armoured => {
             Attachment::new("original.eml".to_owned()).body(Body::dangerous_pre_encoded(lines, encoding), rfc822)
         }
-        _ => match Body::new_with_encoding(raw.to_vec(), ContentTransferEncoding::Base64) {
-            Ok(body) => Attachment::new("original.eml".to_owned()).body(body, octet_stream()),
-            Err(raw) => Attachment::new("original.eml".to_owned()).body(Body::new(raw), octet_stream()),
-        },
+        _ => Attachment::new("original.eml".to_owned()).body(base64(raw.to_vec()), octet_stream()),
     }
 }
 
 fn octet_stream() -> ContentType {
     ContentType::parse("application/octet-stream").unwrap_or(ContentType::TEXT_PLAIN)
-}
-
-/// Every line end as CRLF, bare ones of either sort too: what a mail hop takes for a line end must not depend on the hop.
-fn crlf(raw: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(raw.len() + raw.len() / 32);
-    let mut bytes = raw.iter().copied().peekable();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'\r' => {
-                bytes.next_if_eq(&b'\n');
-                out.extend_from_slice(b"\r\n");
-            }
-            b'\n' => out.extend_from_slice(b"\r\n"),
-            byte => out.push(byte),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -154,6 +167,8 @@ mod tests {
             subject,
             text: "Grüße\n.\n..\n".to_owned(),
             html: None,
+            picture: None,
+            file: None,
             attached: None,
             id: "0000002a-7-00000001-2",
             hostname: "mx.returns.example.com",

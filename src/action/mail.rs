@@ -5,12 +5,14 @@
 use std::sync::Arc;
 
 use super::{
-    Context, EnvelopeFrom, Mail, MailTask, clean,
+    Context, EnvelopeFrom, Mail, MailTask, ReportTask, clean,
     compose::{Attach, Draft, Letter, Unfit},
+    digest::{self, Digest},
     render::{self, Kind},
+    report::Finished,
     transport::{SendError, Transport},
 };
-use crate::outbox::{Job, Outcome};
+use crate::outbox::{Blame, Job, Outcome};
 
 /// A signed return address of our own for the mail of this name (a job's id), in the first of `smtp.domains`.
 pub type OwnSender = Arc<dyn Fn(&str) -> String + Send + Sync>;
@@ -40,6 +42,16 @@ impl Postman {
         Postman { transport, ..self }
     }
 
+    /// `[mail] from`.
+    pub fn from(&self) -> &str {
+        &self.from
+    }
+
+    /// As it stands in Message-IDs.
+    pub fn hostname(&self) -> &str {
+        &self.hostname
+    }
+
     /// A draft with nothing in it but what all our mails share.
     pub fn draft<'a>(&'a self, id: &'a str, to: &'a str, subject: &'a str, date: jiff::Timestamp) -> Draft<'a> {
         Draft {
@@ -48,6 +60,8 @@ impl Postman {
             subject,
             text: String::new(),
             html: None,
+            picture: None,
+            file: None,
             attached: None,
             id,
             hostname: &self.hostname,
@@ -68,24 +82,44 @@ impl Postman {
         }
     }
 
+    /// A report, rendered already.
+    pub async fn report(&self, job: &Job, task: &ReportTask, report: &Finished) -> Outcome {
+        let (id, to) = (job.id.to_string(), task.to.join(", "));
+        let draft = self.draft(&id, &to, &report.subject, job.created);
+        let (text, html) = (report.text.clone(), Some(report.html.clone()));
+        let (picture, file) = (report.picture.as_ref(), Some(&report.sheet));
+        outcome(self.send(&Draft { from: task.from.as_deref().unwrap_or(draft.from), text, html, picture, file, ..draft }).await)
+    }
+
+    /// A mail as it stands, under an envelope of its own; `letter.bytes` are complete.
+    pub async fn pass(&self, letter: &Letter) -> Outcome {
+        match self.transport.send(letter).await {
+            Err(SendError::SevenBitOnly) => {
+                dead("the mail has bytes beyond ASCII and the relay does not offer 8BITMIME; changing it would break its signatures")
+            }
+            sent => outcome(sent),
+        }
+    }
+
     /// The `mail` task.
     pub async fn notify(&self, job: &Job, task: &MailTask) -> Outcome {
+        let id = job.id.to_string();
+        if !job.others.is_empty() || job.beyond > 0 {
+            return match digest::digest(job, task, &self.hostname) {
+                Ok(Digest { to, subject, text, html }) => {
+                    outcome(self.send(&Draft { text, html: Some(html), ..self.draft(&id, &to, &subject, job.created) }).await)
+                }
+                Err(error) => dead(&error),
+            };
+        }
         // A stranger must not be able to choose to whom we write: only a signature vouches for the names in an event.
         if task.to.contains('{') && !job.facts.event.origin.signed {
-            return dead("the recipient comes from the event, and the event isn't signed");
+            return dead(UNSIGNED);
         }
-        let id = job.id.to_string();
         let context = Context::new(&job.facts, &id);
-        let template = &task.template;
-        let rendered = render::render(Kind::Address, &task.to, &context).and_then(|to| {
-            let subject = render::render(Kind::Header, &template.subject, &context)?;
-            let text = render::render(Kind::Text, &template.body, &context)?;
-            let html = template.html.as_deref().map(|html| render::render(Kind::Html, html, &context)).transpose()?;
-            Ok((to, subject, text, html))
-        });
-        let (to, subject, text, html) = match rendered {
+        let (to, subject, text, html) = match rendered(task, &context) {
             Ok(parts) => parts,
-            Err(error) => return dead(&format!("template '{}': {error}", template.name)),
+            Err(error) => return dead(&error),
         };
         outcome(self.send(&Draft { text, html, ..self.draft(&id, &to, &subject, job.created) }).await)
     }
@@ -110,6 +144,21 @@ impl Postman {
     }
 }
 
+/// A stranger's event may not choose to whom we write.
+pub(super) const UNSIGNED: &str = "the recipient comes from the event, and the event isn't signed";
+
+/// Recipients, subject, text and HTML.
+pub(super) fn rendered(task: &MailTask, context: &Context) -> Result<(String, String, String, Option<String>), String> {
+    let template = &task.template;
+    let rendered = render::render(Kind::Address, &task.to, context).and_then(|to| {
+        let subject = render::render(Kind::Header, &template.subject, context)?;
+        let text = render::render(Kind::Text, &template.body, context)?;
+        let html = template.html.as_deref().map(|html| render::render(Kind::Html, html, context)).transpose()?;
+        Ok((to, subject, text, html))
+    });
+    rendered.map_err(|error| format!("template '{}': {error}", template.name))
+}
+
 /// A From or a sender that is no address is the configuration's fault, which can be mended.
 fn fit(letter: Result<Letter, Unfit>) -> Result<Letter, SendError> {
     letter.map_err(|error| match error {
@@ -122,7 +171,8 @@ fn outcome(sent: Result<(), SendError>) -> Outcome {
     match sent {
         Ok(()) => Outcome::Done,
         Err(SendError::Never(error)) => Outcome::Dead { error },
-        Err(error) => Outcome::Later { error: error.to_string(), after: None },
+        Err(SendError::PutOff(error)) => Outcome::Later { error, after: None, blame: Blame::Job },
+        Err(error) => Outcome::Later { error: error.to_string(), after: None, blame: Blame::Target },
     }
 }
 

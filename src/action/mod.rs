@@ -3,15 +3,22 @@
 //! Knows neither counters nor the engine. A delivery never panics and never outlives its deadline; what went wrong is in its
 //! [`crate::outbox::Outcome`].
 
+mod again;
+mod batch;
 pub mod clean;
 pub mod compose;
 mod context;
-pub mod given;
+mod digest;
+mod errands;
+#[cfg(test)]
+mod hostile;
 mod mail;
 mod post;
+mod rate;
 mod relay;
 pub mod render;
 pub mod report;
+mod resend;
 mod row;
 mod task;
 pub mod transport;
@@ -21,15 +28,18 @@ pub mod webhook;
 use std::{sync::Arc, time::Duration};
 
 pub use context::{Context, NAMES, rfc3339, sample_facts};
+pub use errands::{DaysLoader, OriginalFinder, PeopleLoader, Sources, VerpSender};
 pub use mail::{OwnSender, Postman};
 pub use post::{Now, Poster, system_now};
+pub use rate::Rate;
 pub use relay::{EnvelopeFrom, Mail, Relay, Security};
+pub use resend::check_resend_source;
 pub use row::{EventRow, event_row};
 pub use task::*;
 
 use crate::{
     ledger::MailEvent,
-    outbox::{Dispatch, Job, Outcome},
+    outbox::{Blame, Dispatch, Job, Outcome},
 };
 
 /// Reads an event's raw mail from the store; `Ok(None)` where it isn't kept any more. May block.
@@ -43,13 +53,19 @@ pub struct Dispatcher {
     postman: Option<Postman>,
     poster: Poster,
     raw: RawLoader,
+    sources: Sources,
 }
 
 impl Dispatcher {
     /// `mail` is `[mail]`; without it mails wait until there is one.
     pub fn new(mail: Option<&Mail>, hostname: &str, own_sender: OwnSender, raw: RawLoader) -> Result<Dispatcher, String> {
         let postman = mail.map(|mail| Postman::new(mail, hostname, own_sender));
-        Ok(Dispatcher { postman, poster: Poster::new(post::DEADLINE, system_now())?, raw })
+        Ok(Dispatcher { postman, poster: Poster::new(post::DEADLINE, system_now())?, raw, sources: Sources::default() })
+    }
+
+    /// With what reports and resends need; without it they wait.
+    pub fn with_sources(self, sources: Sources) -> Dispatcher {
+        Dispatcher { sources, ..self }
     }
 
     /// One attempt at one job, over within 150 s.
@@ -62,21 +78,22 @@ impl Dispatcher {
                     Ok(raw) => postman.forward(job, to, &raw).await,
                     Err(outcome) => outcome,
                 },
-                (Task::Report(_) | Task::Resend(_), Some(_)) => later("not built yet"),
+                (Task::Report(task), Some(postman)) => self.report(postman, job, task).await,
+                (Task::Resend(message), Some(postman)) => self.resend(postman, job, message).await,
                 (Task::Todo(_), _) => Outcome::Dead { error: "a task is for a person to do".to_owned() },
-                (_, None) => later("no way to send mail is configured: [mail] is missing"),
+                (_, None) => later("no way to send mail is configured: [mail] is missing", Blame::Us),
             }
         };
-        tokio::time::timeout(DEADLINE, attempt).await.unwrap_or_else(|_| later("the attempt took too long"))
+        tokio::time::timeout(DEADLINE, attempt).await.unwrap_or_else(|_| later("the attempt took too long", Blame::Target))
     }
 
     async fn load_raw(&self, job: &Job) -> Result<Vec<u8>, Outcome> {
         let (raw, event) = (self.raw.clone(), job.facts.event.clone());
         match tokio::task::spawn_blocking(move || raw(&event)).await {
             Ok(Ok(Some(raw))) => Ok(raw),
-            Ok(Ok(None)) => Err(Outcome::Dead { error: "the mail to forward isn't kept any more".to_owned() }),
-            Ok(Err(error)) => Err(later(&format!("the mail to forward can't be read: {error}"))),
-            Err(_) => Err(later("the mail to forward can't be read")),
+            Ok(Ok(None)) => Err(Outcome::Dead { error: "the mail isn't kept any more".to_owned() }),
+            Ok(Err(error)) => Err(later(&format!("the mail can't be read: {error}"), Blame::Us)),
+            Err(_) => Err(later("the mail can't be read", Blame::Us)),
         }
     }
 }
@@ -87,6 +104,6 @@ impl Dispatch for Dispatcher {
     }
 }
 
-fn later(error: &str) -> Outcome {
-    Outcome::Later { error: error.to_owned(), after: None }
+fn later(error: &str, blame: Blame) -> Outcome {
+    Outcome::Later { error: error.to_owned(), after: None, blame }
 }

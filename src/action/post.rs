@@ -18,11 +18,14 @@ use reqwest::{
 };
 
 use super::{
-    Context, PostBody, PostTask, clean, event_row,
+    Context, PostBody, PostTask, batch, clean, event_row,
     render::{self, Kind},
     webhook::Secrets,
 };
-use crate::outbox::{Job, Outcome};
+use crate::{
+    ledger::Facts,
+    outbox::{Blame, Job, Outcome},
+};
 
 /// From the connect to the end of the answer.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -74,13 +77,13 @@ impl Poster {
     pub async fn post(&self, job: &Job, task: &PostTask) -> Outcome {
         let request = match self.request(job, task) {
             Ok(request) => request,
-            Err(Fault::Later(error)) => return Outcome::Later { error, after: None },
+            Err(Fault::Later(error)) => return Outcome::Later { error, after: None, blame: Blame::Us },
             Err(Fault::Dead(error)) => return Outcome::Dead { error },
         };
         match self.client.execute(request).await {
             Ok(response) if response.status().is_success() => Outcome::Done,
             Ok(response) => self.refused(response).await,
-            Err(error) => Outcome::Later { error: reason(error), after: None },
+            Err(error) => Outcome::Later { error: reason(error), after: None, blame: Blame::Target },
         }
     }
 
@@ -95,7 +98,10 @@ impl Poster {
             let name = header_name(name).map_err(Fault::Dead)?;
             headers.insert(name, HeaderValue::from_bytes(value.as_bytes()).map_err(|error| Fault::Dead(error.to_string()))?);
         }
-        let (kind, body) = body(&task.body, job, &context).map_err(dead)?;
+        let (kind, body) = match task.batch.is_some() || !job.others.is_empty() {
+            true => ("application/json", batch::body(&task.body, job).map_err(dead)?),
+            false => body(&task.body, &job.facts, &context).map_err(dead)?,
+        };
         headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(kind));
         let timestamp = (self.now)().as_second();
         headers.insert("webhook-id", text_header(&id)?);
@@ -122,17 +128,25 @@ impl Poster {
         let error = if answer.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {answer}") };
         match status {
             StatusCode::GONE => Outcome::Dead { error },
-            _ if status.is_redirection() => Outcome::Later { error: format!("{error} (redirects are not followed)"), after },
-            _ => Outcome::Later { error, after },
+            _ if status.is_redirection() => {
+                Outcome::Later { error: format!("{error} (redirects are not followed)"), after, blame: Blame::Job }
+            }
+            _ => Outcome::Later { error, after, blame: blame(status) },
         }
     }
 }
 
+/// What a refusal tells: the server is in trouble or has too much to do, or it doesn't want this request.
+fn blame(status: StatusCode) -> Blame {
+    let target = status.is_server_error() || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&status);
+    if target { Blame::Target } else { Blame::Job }
+}
+
 /// The content type and the encoded body.
-fn body(body: &PostBody, job: &Job, context: &Context) -> Result<(&'static str, String), render::Error> {
+fn body(body: &PostBody, facts: &Facts, context: &Context) -> Result<(&'static str, String), render::Error> {
     match body {
         PostBody::Json(source) => Ok(("application/json", render::render_json(source, context)?)),
-        PostBody::Event => Ok(("application/json", event_row(&job.facts.event).to_string())),
+        PostBody::Event => Ok(("application/json", event_row(&facts.event).to_string())),
         PostBody::Form(fields) => {
             let mut pairs = Vec::new();
             let mut room = render::MAX_OUTPUT;
@@ -194,6 +208,16 @@ pub fn system_now() -> Now {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_to_blame() {
+        for status in [500, 502, 503, 504, 507, 599, 408, 429] {
+            assert_eq!(blame(StatusCode::from_u16(status).unwrap()), Blame::Target, "{status}");
+        }
+        for status in [400, 401, 403, 404, 409, 413, 422] {
+            assert_eq!(blame(StatusCode::from_u16(status).unwrap()), Blame::Job, "{status}");
+        }
+    }
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {

@@ -33,7 +33,10 @@ struct Limits {
 const FACTS: Limits = Limits { output: MAX_OUTPUT, fuel: 200_000 };
 
 /// For the people of a report: [`report::SHOWN`] of them with every column.
-const REPORT: Limits = Limits { output: 16 * MAX_OUTPUT, fuel: 4_000_000 };
+const REPORT: Limits = Limits { output: 8 * MAX_OUTPUT, fuel: 4_000_000 };
+
+/// For a page of our own, into which what was rendered before is put.
+const PAGE: Limits = Limits { output: 32 * MAX_OUTPUT, fuel: 200_000 };
 
 /// Where a text goes, which decides how values are escaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -72,6 +75,11 @@ pub fn render(kind: Kind, source: &str, context: &Context) -> Result<String, Err
 /// Renders one source over the people of a report, see [`report::NAMES`].
 pub fn render_report(kind: Kind, source: &str, context: &Context) -> Result<String, Error> {
     render_within(REPORT, kind, source, context)
+}
+
+/// Renders an HTML page of our own.
+pub(super) fn render_page(source: &str, context: &Context) -> Result<String, Error> {
+    run(PAGE, Kind::Html, source, context)
 }
 
 fn render_within(limits: Limits, kind: Kind, source: &str, context: &Context) -> Result<String, Error> {

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::Rate;
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Task {
     Mail(MailTask),
@@ -77,7 +79,7 @@ pub struct MailTemplate {
     pub html: Option<String>,
 }
 
-/// `post = { url, form | json, headers, secret_file }`. The URL, the values and the headers' values are minijinja source.
+/// `post = { url, form | json, headers, secret_file, concurrency, rate }`. The URL, the values and the headers' values are minijinja source.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PostTask {
     pub url: String,
@@ -85,6 +87,10 @@ pub struct PostTask {
     pub headers: BTreeMap<String, String>,
     pub secret_file: Option<PathBuf>,
     pub batch: Option<Batch>,
+    /// The most that run at once to its host.
+    pub concurrency: Option<u16>,
+    /// The most that are begun to its host.
+    pub rate: Option<Rate>,
 }
 
 /// `batch = { max, within }`: so many bodies in one JSON array, or those of so long.
@@ -92,13 +98,6 @@ pub struct PostTask {
 pub struct Batch {
     pub max: u32,
     pub within: Duration,
-}
-
-/// `20 per hour`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rate {
-    pub count: u32,
-    pub per: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

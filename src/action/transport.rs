@@ -37,6 +37,9 @@ const PARTING: Duration = Duration::from_secs(2);
 pub enum SendError {
     #[error("{0}")]
     Later(String),
+    /// The relay puts this mail off; others may well go out.
+    #[error("{0}")]
+    PutOff(String),
     #[error("{0}")]
     Never(String),
     /// The mail has bytes beyond ASCII and the relay doesn't offer 8BITMIME.
@@ -83,6 +86,7 @@ impl Transport {
                 let dialogue = timeout(self.deadline, self.dialogue(host, *port, *security, letter)).await;
                 dialogue.unwrap_or_else(|_| later(format!("no answer within {} s", self.deadline.as_secs()))).map_err(|error| match error {
                     SendError::Later(text) => SendError::Later(format!("{place}: {text}")),
+                    SendError::PutOff(text) => SendError::PutOff(format!("{place}: {text}")),
                     SendError::Never(text) => SendError::Never(format!("{place}: {text}")),
                     other => other,
                 })
@@ -151,6 +155,7 @@ async fn transaction(relay: &mut AsyncSmtpConnection, letter: &Letter) -> Result
         match relay.command(Rcpt::new(recipient.clone(), vec![])).await {
             Ok(_) => {}
             Err(error) if error.is_permanent() => refused.push(format!("{recipient}: {}", reason(&error))),
+            Err(error) if error.is_transient() => return Err(SendError::PutOff(reason(&error))),
             Err(error) => return Err(later(error)),
         }
     }

@@ -8,7 +8,7 @@ use jiff::{
     tz::TimeZone,
 };
 
-use super::{DeadJob, Kind, trouble::mib};
+use super::{ClosedTarget, DeadJob, Kind, trouble::mib};
 use crate::{
     action::clean,
     ledger::Counts,
@@ -32,6 +32,8 @@ pub struct Day {
     pub jobs: Jobs,
     /// Some of the dead ones.
     pub dead: Vec<DeadJob>,
+    /// Targets that are closed now.
+    pub closed: Vec<ClosedTarget>,
     /// Bytes left on the disk of `data_dir`.
     pub free_bytes: Option<u64>,
     /// `min_free`, bytes.
@@ -101,6 +103,9 @@ fn subject(day: &Day, held_back: &[(Kind, u64)]) -> String {
     if day.jobs.dead > 0 {
         troubles.push(format!("{} dead jobs", day.jobs.dead));
     }
+    if !day.closed.is_empty() {
+        troubles.push(format!("{} targets fail", day.closed.len()));
+    }
     if day.free_bytes.is_some_and(|free| free < day.min_free.saturating_mul(2)) {
         troubles.push("room is short".to_owned());
     }
@@ -154,6 +159,17 @@ fn text(day: &Day, held_back: &[(Kind, u64)]) -> String {
         let more = day.jobs.dead.saturating_sub(day.dead.len().min(LISTED) as u64);
         if more > 0 {
             let _ = writeln!(out, "  and {more} more: bounced outbox list");
+        }
+        out.push('\n');
+    }
+    if !day.closed.is_empty() {
+        let _ = writeln!(out, "Targets that fail: their jobs wait");
+        for target in day.closed.iter().take(LISTED) {
+            let _ = writeln!(out, "  {}", target.line());
+        }
+        let more = day.closed.len().saturating_sub(LISTED);
+        if more > 0 {
+            let _ = writeln!(out, "  and {more} more");
         }
         out.push('\n');
     }

@@ -84,18 +84,23 @@ fn trouble_stands_in_the_subject() {
         domains: (0..50).map(|n| (format!("d{n}.example"), 50 - n)).collect(),
         jobs: Jobs { waiting: 1, running: 2, done: 3, dead: 30 },
         dead: vec![dead; 30],
+        closed: vec![ClosedTarget { host: text("x.example:8080"), since: utc("2026-11-22T23:00:00Z"), error: text("HTTP 503\r\nBcc: x") }],
         free_bytes: Some(1),
         min_free: 256 << 20,
     };
     let span = (utc("2026-11-22T07:00:00Z"), utc("2026-11-23T07:00:00Z"));
     let (subject, text) = compose(Ok(&day), span, &TimeZone::UTC, &[(Kind::JobsDied, 5)]);
-    assert_eq!(subject, "digest: 123 bounces, 4 complaints, 30 dead jobs, room is short, 1 mails of our own bounced, 5 alerts held back");
+    assert_eq!(
+        subject,
+        "digest: 123 bounces, 4 complaints, 30 dead jobs, 1 targets fail, room is short, 1 mails of our own bounced, 5 alerts held back"
+    );
     for row in [
         "       136  all together",
         "         7  third strike",
         "        50  d0.example",
         "  1-2-3-4  post to https://x.example/: HTTP 410 Gone",
         "  and 20 more",
+        "  x.example:8080, since 2026-11-22T23:00:00Z: HTTP 503 Bcc: x\n",
     ] {
         assert!(text.contains(row), "{row} in\n{text}");
     }

@@ -13,5 +13,5 @@ mod watch;
 pub use limiter::Limiter;
 pub use sender::Setup;
 pub use threshold::{Snapshot, judge};
-pub use trouble::{DeadJob, Kind, Trouble, compose};
+pub use trouble::{ClosedTarget, DeadJob, Kind, Trouble, compose};
 pub use watch::{Alerts, Pace, Watched};

@@ -13,6 +13,8 @@ use crate::{
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     JobsDied,
+    TargetDown,
+    TargetWell,
     Room,
     Blocks,
     Undetermined,
@@ -32,6 +34,8 @@ impl Kind {
     pub const fn id(self) -> &'static str {
         match self {
             Kind::JobsDied => "jobs-died",
+            Kind::TargetDown => "target-down",
+            Kind::TargetWell => "target-well",
             Kind::Room => "room",
             Kind::Blocks => "blocks",
             Kind::Undetermined => "undetermined",
@@ -48,6 +52,10 @@ impl Kind {
 pub enum Trouble {
     /// A job of the outbox is dead.
     JobDied(DeadJob),
+    /// A target has failed again and again for a minute.
+    TargetDown(ClosedTarget),
+    /// One of those that were told of is well again.
+    TargetWell { host: String, lasted: SignedDuration },
     /// Bytes.
     Room { free: u64, min_free: u64 },
     /// Sender-fault blocks among an hour's mail.
@@ -76,6 +84,22 @@ pub struct DeadJob {
     pub error: String,
 }
 
+/// A target whose jobs wait, as alerts and digests name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClosedTarget {
+    /// A host, or `mail` for the relay.
+    pub host: String,
+    pub since: Timestamp,
+    pub error: String,
+}
+
+impl ClosedTarget {
+    /// One line; the error may hold what strangers wrote.
+    pub fn line(&self) -> String {
+        format!("{}, since {}: {}", clean::cut(&self.host, 80), rfc3339(self.since), clean::cut(&self.error, 200))
+    }
+}
+
 impl DeadJob {
     /// One line; targets and errors may hold what strangers wrote.
     pub fn line(&self) -> String {
@@ -87,6 +111,8 @@ impl Trouble {
     pub const fn kind(&self) -> Kind {
         match self {
             Trouble::JobDied(_) => Kind::JobsDied,
+            Trouble::TargetDown(_) => Kind::TargetDown,
+            Trouble::TargetWell { .. } => Kind::TargetWell,
             Trouble::Room { .. } => Kind::Room,
             Trouble::Blocks { .. } => Kind::Blocks,
             Trouble::Undetermined { .. } => Kind::Undetermined,
@@ -102,6 +128,8 @@ impl Trouble {
     pub fn title(&self) -> String {
         match self {
             Trouble::JobDied(job) => format!("a job died: {} to {}", job.kind, clean::cut(&job.target, 80)),
+            Trouble::TargetDown(target) => format!("a target fails: {}", clean::cut(&target.host, 80)),
+            Trouble::TargetWell { host, lasted } => format!("well again after {}: {}", span(*lasted), clean::cut(host, 80)),
             Trouble::Room { free, min_free } if free < min_free => format!("no room: mail is put off, {} left", mib(*free)),
             Trouble::Room { free, .. } => format!("room gets short: {} left", mib(*free)),
             Trouble::Blocks { blocks, total, .. } => format!("our mail is being blocked: {blocks} of {total} in an hour"),
@@ -123,6 +151,15 @@ impl Trouble {
                  Once the cause is mended: bounced outbox retry ID. To give it up: bounced outbox drop ID. All of them: bounced outbox list\n",
                 job.line()
             ),
+            Trouble::TargetDown(target) => format!(
+                "Attempt after attempt failed, so that its jobs wait, and one is tried now and then:\n\n  {}\n\n\
+                 Nothing is lost: once it does its work they go on by themselves. Each job is given up after three days. What waits: bounced \
+                 outbox list. To have it tried at once: systemctl reload bounced\n",
+                target.line()
+            ),
+            Trouble::TargetWell { host, .. } => {
+                format!("{} does its work again; the jobs that waited for it go on.\n", clean::cut(host, 80))
+            }
             Trouble::Room { free, min_free } => format!(
                 "{} are left on the disk that holds data_dir; below min_free ({}) senders are told to come again later (452), so that \
                  nothing is lost.\n\nMake room there, or shorten [keep] events and raw, or lower min_free.\n",
@@ -180,6 +217,7 @@ pub fn compose(troubles: &[Trouble], held_back: u64) -> Option<(String, String)>
     let mut text = first.text();
     let subject = match first {
         Trouble::JobDied(_) if count > 1 => format!("{count} jobs died"),
+        Trouble::TargetDown(_) if count > 1 => format!("{count} targets fail"),
         _ => first.title(),
     };
     let others: Vec<String> = troubles.iter().skip(1).take(LISTED).map(line).collect();
@@ -205,6 +243,7 @@ pub const LISTED: usize = 20;
 fn line(trouble: &Trouble) -> String {
     match trouble {
         Trouble::JobDied(job) => format!("  {}", job.line()),
+        Trouble::TargetDown(target) => format!("  {}", target.line()),
         other => format!("  {}", other.title()),
     }
 }
@@ -255,6 +294,20 @@ mod tests {
         assert_eq!(subject, "100 jobs died");
         assert!(text.contains("79 more of this kind") && text.lines().count() < 40, "{text}");
         assert_eq!(compose(&[], 3), None);
+    }
+
+    #[test]
+    fn a_target_that_fails_and_is_well_again() {
+        let since = "2026-11-23T08:00:00Z".parse().unwrap();
+        let down =
+            |host: &str| Trouble::TargetDown(ClosedTarget { host: host.to_owned(), since, error: "HTTP 503: no\r\nmore".to_owned() });
+        let (subject, text) = compose(&[down("a.example")], 0).unwrap();
+        assert_eq!(subject, "a target fails: a.example");
+        assert!(text.contains("\n  a.example, since 2026-11-23T08:00:00Z: HTTP 503: no more\n"), "{text}");
+        let (subject, text) = compose(&[down("a.example"), down("mail")], 0).unwrap();
+        assert!(subject == "2 targets fail" && text.contains("\n  mail, since"), "{subject}\n{text}");
+        let well = Trouble::TargetWell { host: "a.example".to_owned(), lasted: SignedDuration::from_mins(7) };
+        assert_eq!(well.title(), "well again after 7 minutes: a.example");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::{
     kind::Nature,
     prose::Prose,
     recipient::{self, Recipient},
+    said,
     text::tidy,
     weigh::{self, Clue, Sources, Weighed},
 };
@@ -58,7 +59,9 @@ fn judge<'a>(
     let mut known: Vec<String> = recipient.address.iter().chain(&recipient.aliases).cloned().collect();
     known.extend(report.header.to.iter().chain(&report.header.from).filter_map(|one| crate::address::normal(one)));
     let senders: Vec<String> = recipient::own(report).into_iter().filter(|one| !names.contains(&one.as_str())).collect();
-    let text = diagnostic.or(section.filter(|text| !text.trim().is_empty()));
+    // dma and home-made notices have the reply alone, in no paragraph of the recipient's.
+    let quoted = || said::reply(&prose.human).filter(|_| alone);
+    let text = diagnostic.or(section.filter(|text| !text.trim().is_empty())).or_else(quoted);
     let remote_mta = fields
         .and_then(|fields| fields.remote_mta.as_deref())
         .map(|host| tidy(host, MAX_HOST))
@@ -104,8 +107,10 @@ fn action(recipient: &Recipient<'_>, nature: &Nature, weighed: &Weighed) -> Acti
         _ if retried => Action::Delayed,
         _ => Action::Failed,
     };
+    // RFC 3463, section 3.5: X.4.7, delivery time expired. OpenSMTPD's last notice has it beside the words of its delay warning.
+    let expired = weighed.enhanced.as_deref().is_some_and(|code| code.ends_with(".4.7"));
     match field.unwrap_or(noticed) {
-        Action::Delayed if nature.over || weighed.over && nature.notice != Some(Status::TransientBounce) => Action::Failed,
+        Action::Delayed if nature.over || weighed.over && (expired || nature.notice != Some(Status::TransientBounce)) => Action::Failed,
         action => action,
     }
 }

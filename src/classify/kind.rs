@@ -10,6 +10,8 @@ use crate::{
     taxonomy::Status,
 };
 
+mod answer;
+
 use super::{
     Envelope,
     author::{is_daemon, opening},
@@ -43,8 +45,7 @@ struct Signs<'a> {
     subject: Text<'a>,
     human: Text<'a>,
     prose: &'a Prose,
-    /// What a person wrote of their own, and the requests in it: looked for only where it is no bounce.
-    opening: OnceCell<(Text<'static>, Vec<Hit>)>,
+    opening: OnceCell<Opening>,
     subject_hits: Vec<Hit>,
     notice_hits: Vec<Hit>,
     daemon: bool,
@@ -53,12 +54,20 @@ struct Signs<'a> {
     smtp_reply: bool,
 }
 
+/// What stands above all that is quoted or signed: looked at only where it is no bounce.
+struct Opening {
+    own: String,
+    text: Text<'static>,
+    hits: Vec<Hit>,
+}
+
 pub fn nature(report: &Report, envelope: &Envelope<'_>, prose: &Prose) -> Nature {
     by_signs(report, envelope, prose, |signs| {
         signs
             .standard_form()
             .or_else(|| signs.not_ours())
             .or_else(|| signs.bounce())
+            .or_else(|| signs.moved())
             .or_else(|| signs.reply())
             .or_else(|| signs.request())
             .unwrap_or_else(|| Nature::of(Status::Undetermined, "no-sign", None))
@@ -107,11 +116,12 @@ impl<'a> Signs<'a> {
         }
     }
 
-    fn opening(&self) -> &(Text<'static>, Vec<Hit>) {
+    fn opening(&self) -> &Opening {
         self.opening.get_or_init(|| {
-            let text = Text::new(opening(&self.prose.human));
+            let own = opening(&self.prose.human);
+            let text = Text::new(own.clone());
             let hits = tables::find(&text, Scope::Notice);
-            (text, hits)
+            Opening { own, text, hits }
         })
     }
 
@@ -177,24 +187,33 @@ impl<'a> Signs<'a> {
         if self.report.form == Form::Arf {
             return Some(Nature::of(Status::SpamComplaint, "feedback-report", None));
         }
-        if self.report.form == Form::Mdn || self.report.disposition.is_some() {
+        let rejected = self.notice_hits.iter().any(|hit| hit.rule.name == "filter-refusal");
+        if (self.report.form == Form::Mdn || self.report.disposition.is_some()) && !rejected {
             let kind = self.report.disposition.as_ref().and_then(|disposition| disposition.kind.clone());
             return Some(Nature::of(Status::AutoReply, "disposition-notification", kind));
         }
-        None
+        match self.report.form {
+            Form::Aggregate => Some(Nature::of(Status::Undetermined, "aggregate-report", None)),
+            Form::Calendar if !self.daemon => Some(Nature::of(Status::Undetermined, "calendar", None)),
+            _ => None,
+        }
     }
 
     /// Forwarded mail, calendar answers, aggregate reports, list posts.
     fn not_ours(&self) -> Option<Nature> {
-        if let Some(hit) =
-            self.subject(Status::Undetermined).filter(|hit| hit.rule.name == "aggregate-report" || !self.daemon && !self.has_fields())
+        if let Some(hit) = self
+            .subject(Status::Undetermined)
+            .filter(|hit| hit.rule.name == "aggregate-report" || !self.daemon && !self.has_fields())
+            .filter(|hit| !hit.rule.name.starts_with("request-talk"))
         {
-            return Some(self.of_subject(hit));
+            // Above what somebody forwards, or answers under a mark that elsewhere means so, may stand what they ask.
+            let asked = || if hit.rule.name == "forwarded" { self.request() } else { None };
+            return asked().or_else(|| Some(self.of_subject(hit)));
         }
         let list = self.field("list-id").or_else(|| self.field("list-post"));
         let automatic = self.report.header.auto_submitted.as_deref().is_some_and(|value| !value.trim().eq_ignore_ascii_case("no"));
-        let refused = self.notice_hits.iter().any(|hit| hit.rule.name == "list-refusal");
-        (list.is_some() && !refused && !self.daemon && !automatic && !self.has_fields())
+        let manager = self.notice_hits.iter().any(|hit| hit.rule.name.starts_with("list-"));
+        (list.is_some() && !manager && !self.daemon && !automatic && !self.has_fields())
             .then(|| Nature::of(Status::Undetermined, "list-post", list.map(str::to_owned)))
     }
 
@@ -226,8 +245,13 @@ impl<'a> Signs<'a> {
         signs -= if reply && !self.daemon { 3 } else { 0 };
         signs -= if self.auto_reply_sure() && !self.has_fields() { 4 } else { 0 };
         signs -= if self.challenge().is_some() && !self.has_fields() { 4 } else { 0 };
+        // A list manager that refuses a post sends it back; its help text only tells who may post.
+        signs -= if self.plain().is_some() && self.report.original.is_none() && !self.has_fields() { 4 } else { 0 };
         signs -= if self.complaint().is_some() && !self.has_fields() { 6 } else { 0 };
-        (signs >= BOUNCE).then(|| self.as_bounce())
+        // Words alone are what phishing has: nothing came back, no mail system speaks, nobody is named.
+        let told = self.daemon || beside || self.smtp_reply || self.has_fields() || !header.failed_recipients.is_empty();
+        let proof = told || !self.prose.named().mentioned.is_empty();
+        (signs >= BOUNCE && (proof || self.report.form == Form::Dsn)).then(|| self.as_bounce())
     }
 
     fn as_bounce(&self) -> Nature {
@@ -242,113 +266,5 @@ impl<'a> Signs<'a> {
             told.map_or(("bounce", None), |(hit, text)| (hit.rule.name.as_str(), Some(text.evidence(hit.range.clone()))));
         let notice = told.map(|(hit, _)| hit.rule.status);
         Nature { status: None, rule: rule.to_owned(), evidence, notice, over: over.is_some() && delayed.is_none() }
-    }
-
-    fn auto_reply_sure(&self) -> bool {
-        self.subject(Status::AutoReply).is_some_and(|hit| hit.rule.weight >= SURE)
-            && self.report.header.failed_recipients.is_empty()
-            && !self.daemon
-    }
-
-    fn challenge(&self) -> Option<&Hit> {
-        let (subject, notice) = (self.subject(Status::ChallengeResponse), self.notice(Status::ChallengeResponse));
-        // One of the two alone might be an order to confirm or a shop's words.
-        let plain = notice.is_some_and(|hit| hit.rule.weight >= 90);
-        let enough = plain
-            || subject.is_some() && notice.is_some()
-            || (subject.is_some() || notice.is_some()) && (self.automatic() || self.null_sender);
-        notice.or(subject).filter(|_| enough)
-    }
-
-    fn complaint(&self) -> Option<Nature> {
-        let subject = self.subject(Status::SpamComplaint);
-        let notice = self.notice(Status::SpamComplaint);
-        let returned = self.report.original.is_some() && subject.is_some_and(|hit| hit.rule.weight >= SURE);
-        match (subject, notice) {
-            (_, Some(hit)) if hit.rule.weight >= 90 || subject.is_some() || self.report.original.is_some() => Some(self.of_notice(hit)),
-            (Some(hit), _) if returned || self.daemon => Some(self.of_subject(hit)),
-            _ => None,
-        }
-    }
-
-    /// Whether the header says that no person wrote it (RFC 3834 and its many forerunners).
-    fn automatic(&self) -> bool {
-        let header = &self.report.header;
-        let value = |field: &Option<String>, words: &[&str]| {
-            field.as_deref().is_some_and(|value| words.iter().any(|word| value.trim().to_ascii_lowercase().starts_with(word)))
-        };
-        value(&header.auto_submitted, &["auto-replied", "auto-generated", "auto-notified"])
-            || value(&header.precedence, &["auto_reply", "auto-reply", "autoreply", "junk"])
-            || value(&header.precedence, &["bulk"]) && self.field("list-unsubscribe").is_none()
-            || self.autoresponder().is_some()
-    }
-
-    /// A field that only autoresponders write.
-    fn autoresponder(&self) -> Option<&str> {
-        let names = [
-            "x-autoreply",
-            "x-autorespond",
-            "x-autoresponder",
-            "x-auto-reply",
-            "x-autogenerated",
-            "x-auto-respond",
-            "x-autoreply-from",
-            "x-mail-autoreply",
-            "x-ms-exchange-inbox-rules-loop",
-            "x-autoreply-sent",
-            "x-vacation",
-        ];
-        let known = names.into_iter().find_map(|name| self.field(name).filter(|value| !value.trim().eq_ignore_ascii_case("no")));
-        let apple = self.field("x-apple-action").filter(|value| value.trim().eq_ignore_ascii_case("vacation"));
-        let mailer = self.field("x-mailer").filter(|value| {
-            ["vacation", "autorespon", "auto-respon", "autoreply"].iter().any(|word| value.to_ascii_lowercase().contains(word))
-        });
-        let exchange = self
-            .field("x-auto-response-suppress")
-            .filter(|_| self.report.header.auto_submitted.as_deref().is_some_and(|v| v.trim().to_ascii_lowercase().starts_with("auto-")));
-        known.or(apple).or(mailer).or(exchange)
-    }
-
-    fn reply(&self) -> Option<Nature> {
-        if let Some(complaint) = self.complaint() {
-            return Some(complaint);
-        }
-        if let Some(hit) = self.challenge() {
-            return Some(if self.notice(Status::ChallengeResponse).is_some() { self.of_notice(hit) } else { self.of_subject(hit) });
-        }
-        // A mail client that unsubscribes for its user marks the mail as automatic.
-        if let Some(request) =
-            self.asks_by_subject().filter(|_| self.report.header.in_reply_to.is_empty() || self.opening().0.norm().len() < 400)
-        {
-            return Some(self.of_subject(request));
-        }
-        let (subject, notice) = (self.subject(Status::AutoReply), self.notice(Status::AutoReply));
-        if let Some(hit) = subject.filter(|hit| hit.rule.weight >= SURE || self.automatic() || notice.is_some()) {
-            return Some(self.of_subject(hit));
-        }
-        let replied =
-            self.report.header.auto_submitted.as_deref().filter(|value| value.trim().to_ascii_lowercase().starts_with("auto-replied"));
-        let field = replied.or_else(|| self.autoresponder());
-        let precedence = self.report.header.precedence.as_deref().filter(|value| value.trim().to_ascii_lowercase().starts_with("auto"));
-        if field.is_some() || precedence.is_some() {
-            let evidence = notice
-                .map(|hit| self.human.evidence(hit.range.clone()))
-                .or_else(|| field.or(precedence).map(|value| text::tidy(value, 100)));
-            return Some(Nature::of(Status::AutoReply, notice.map_or("auto-submitted", |hit| hit.rule.name.as_str()), evidence));
-        }
-        notice.filter(|hit| hit.rule.weight >= SURE && (self.automatic() || self.null_sender)).map(|hit| self.of_notice(hit))
-    }
-
-    fn asks_by_subject(&self) -> Option<&Hit> {
-        self.subject(Status::UnsubscribeRequest).or_else(|| self.subject(Status::SubscribeRequest))
-    }
-
-    /// What a person asks in the first lines that are their own.
-    fn request(&self) -> Option<Nature> {
-        let person = !self.daemon && self.field("list-id").is_none();
-        let (opening, hits) = self.opening();
-        let hit = hits.iter().find(|hit| matches!(hit.rule.status, Status::UnsubscribeRequest | Status::SubscribeRequest))?;
-        (person && opening.norm().len() < 1200)
-            .then(|| Nature::of(hit.rule.status, &hit.rule.name, Some(opening.evidence(hit.range.clone()))))
     }
 }

@@ -10,10 +10,13 @@
 mod author;
 mod automata;
 mod bounce;
+mod dates;
+mod footer;
 mod forms;
 mod human;
 mod judged;
 mod kind;
+mod moved;
 mod operator;
 mod person;
 mod phrases;

@@ -6,10 +6,10 @@ use super::{
     Verdict,
     author::opening,
     kind::Nature,
+    moved::moved,
     prose::{self, Prose, system_address},
     recipient,
     returns::returns,
-    weigh,
 };
 
 /// One verdict, or one for each recipient that a feedback report names.
@@ -32,18 +32,22 @@ fn verdict(report: &Report, prose: &Prose, nature: &Nature, status: Status) -> V
         Status::SpamComplaint => complained(report, prose),
         _ if report.feedback.is_some() => complained(report, prose),
         Status::Undetermined => None,
+        _ if nature.rule.starts_with("list-") => list(report).or_else(|| answered(report, prose)),
         _ => answered(report, prose),
     };
     verdict.reporting_mta = report.reporting_mta.as_deref().map(|host| super::text::tidy(host, 255));
-    if status == Status::AutoReply && report.disposition.is_none() {
-        verdict.returns = returns(report.header.subject.as_deref().unwrap_or_default(), &opening(&prose.human));
-        let mut known = recipient::named_addresses(report, &Prose::default());
-        known.extend(report.header.from.iter().chain(&report.header.to).cloned());
-        if let Some(moved) = weigh::moved_to(&prose.human, &known) {
+    if matches!(status, Status::AutoReply | Status::AddressChange) && report.disposition.is_none() {
+        if status == Status::AutoReply {
+            let subject = report.header.subject.as_deref().unwrap_or_default();
+            verdict.returns = returns(subject, &opening(&prose.human), report.header.date());
+        }
+        if let Some(moved) = moved(report, &prose.human) {
             verdict.status = Status::AddressChange;
             verdict.rule = moved.rule;
             verdict.evidence = moved.evidence;
-            verdict.new_address = moved.new_address;
+            let of_new = verdict.address.as_ref() == Some(&moved.new_address);
+            verdict.address = if of_new { moved.old_address } else { verdict.address };
+            verdict.new_address = Some(moved.new_address);
         }
     }
     verdict
@@ -82,6 +86,18 @@ fn answered(report: &Report, prose: &Prose) -> Option<String> {
     single.or(reply_to).or(named).or(from)
 }
 
+/// The list behind the role that its manager writes as: `news-confirm+1a2b@…`, `news+help@…`, `news-bounces@…` are of `news@…`.
+fn list(report: &Report) -> Option<String> {
+    let roles = ["bounces", "confirm", "owner", "request", "help", "join", "leave", "subscribe", "unsubscribe", "admin"];
+    let from = report.header.from.iter().find_map(|from| address::normal(from))?;
+    let (local, domain) = address::split(&from)?;
+    let (name, role) = local.rsplit_once('-').into_iter().chain(local.split_once('+')).find(|(_, role)| {
+        let role = role.split('+').next().unwrap_or_default();
+        roles.contains(&role)
+    })?;
+    (!name.is_empty() && !role.is_empty()).then(|| format!("{name}@{domain}"))
+}
+
 /// An address nobody reads.
 fn faceless(address: &str) -> bool {
     let local = address.split('@').next().unwrap_or_default();
@@ -100,4 +116,22 @@ fn faceless(address: &str) -> bool {
         ]
         .iter()
         .any(|word| local.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Header;
+
+    #[test]
+    fn the_list_behind_its_managers_roles() {
+        let of = |from: &str| list(&Report { header: Header { from: vec![from.to_owned()], ..Header::default() }, ..Report::default() });
+        for from in ["news-confirm+61abde@example.org", "news+help@example.org", "news-bounces@example.org", "News-Request@example.org"] {
+            assert_eq!(of(from).as_deref(), Some("news@example.org"), "{from}");
+        }
+        assert_eq!(of("big-news-owner@example.org").as_deref(), Some("big-news@example.org"));
+        for from in ["alice@example.org", "anna-help-desk@example.org", "-owner@example.org"] {
+            assert_eq!(of(from), None, "{from}");
+        }
+    }
 }

@@ -240,6 +240,7 @@ fn head<'a>(line: &'a str, before: &str) -> Option<(String, &'a str)> {
     let named = bare.contains(char::is_alphabetic)
         && bare.chars().count() <= 60
         && !bare.contains([':', '@', '=', '('])
+        && !replies(bare)
         && lead.trim_end().ends_with(['<', '(', '['])
         || lead.ends_with("mailto:");
     let sentence = tail.is_empty() && SENTENCE.as_ref().is_some_and(|form| form.is_match(bare));
@@ -365,6 +366,7 @@ mod tests {
             "From: alice@example.org",
             "write to alice@example.org for help",
             "550 5.1.1 <alice@example.org>... User unknown",
+            "551 5.1.6 User has moved; please try <alice@example.org>",
             "postmaster@example.org",
         ] {
             assert_eq!(heads(line), [""; 0], "{line}");

@@ -90,7 +90,9 @@ fn unlisted<'a>(report: &'a Report, prose: &Prose) -> Vec<Recipient<'a>> {
     let headed: Vec<String> = prose.sections.iter().map(|section| section.address.clone()).collect();
     let original: Vec<String> = report.original.iter().flat_map(|original| &original.to).filter_map(|to| address::normal(to)).collect();
     let listed: Vec<String> = report.header.failed_recipients.iter().filter_map(|one| address_in(one)).collect();
-    let choices = [listed, strange(&headed), strange(&prose.named().commanded)];
+    let disposed = report.disposition.iter().flat_map(|one| one.original_recipient.iter().chain(&one.final_recipient));
+    let disposed: Vec<String> = disposed.filter_map(|one| address_in(one)).take(1).collect();
+    let choices = [listed, disposed, strange(&headed), strange(&prose.named().commanded)];
     if let Some(all) = choices.into_iter().find(|list| !list.is_empty()) {
         return distinct(all).into_iter().take(MAX).map(named).collect();
     }

@@ -89,6 +89,7 @@ impl Alone {
             store: store.clone(),
             key: Arc::new(move |address| codec.key_of_address(address)),
             intake: Arc::new(intake),
+            targets: Arc::default(),
             plan: Arc::new(Planned { config: Arc::new(ArcSwap::from_pointee(config)), store }),
             alert_test: Arc::new(|| Err("no daemon runs".to_owned())),
             runtime: runtime.handle().clone(),

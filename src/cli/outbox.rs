@@ -53,7 +53,9 @@ fn outbox(config: &Path, args: &OutboxArgs) -> Result<(), Failed> {
         if args.json {
             return out.object(&row);
         }
-        rows.push(["id", "kind", "target", "state", "attempts", "next", "last_error"].map(|key| cell(&row[key])).to_vec());
+        // Why it isn't even tried says more than how it failed before.
+        let why = if row["reason"].is_string() { "reason" } else { "last_error" };
+        rows.push(["id", "kind", "target", "state", "attempts", "next", why].map(|key| cell(&row[key])).to_vec());
         Ok(())
     })?;
     if !args.json {

@@ -29,6 +29,9 @@ const OWN_HEADERS: [&str; 9] = [
     "webhook-signature",
 ];
 
+/// Of one target; there are no more places in all.
+const MOST_AT_ONCE: u64 = 32;
+
 pub fn read(entry: Table<'_>, means: &Means<'_>) -> Option<PostTask> {
     let url = entry.need("url", "\"https://app.example.com/bounces\"").and_then(|at| source(&at, Kind::Url));
     let body = match (entry.get("form"), entry.get("json")) {
@@ -43,17 +46,20 @@ pub fn read(entry: Table<'_>, means: &Means<'_>) -> Option<PostTask> {
         means.files.path(&at)
     });
     let batch = entry.table("batch").map(batch);
+    let concurrency = entry.get("concurrency").and_then(|at| at.integer(1..=MOST_AT_ONCE)).and_then(|most| u16::try_from(most).ok());
+    let rate = entry.get("rate").and_then(|at| at.parsed(units::rate));
     let task = url.zip(body).map(|(url, body)| PostTask {
         url,
         body,
         headers: headers.unwrap_or_default(),
         secret_file: secret_file.unwrap_or_default(),
         batch,
+        concurrency,
+        rate,
     });
     if let Some(task) = task.as_ref().filter(|task| task.batch.is_some()) {
         fits_batch(&entry, task);
     }
-    entry.later(&["concurrency", "rate"]);
     entry.close();
     task
 }

@@ -54,7 +54,6 @@ pub struct Table<'a> {
     pub line: usize,
     entries: &'a DeTable<'a>,
     asked: RefCell<Vec<&'static str>>,
-    later: RefCell<Vec<&'static str>>,
 }
 
 /// A value and where it stands.
@@ -68,7 +67,7 @@ pub struct At<'a> {
 
 impl<'a> Table<'a> {
     pub fn top(reader: &'a Reader, entries: &'a DeTable<'a>) -> Table<'a> {
-        Table { reader, prefix: String::new(), line: 1, entries, asked: RefCell::default(), later: RefCell::default() }
+        Table { reader, prefix: String::new(), line: 1, entries, asked: RefCell::default() }
     }
 
     pub fn get(&self, name: &'static str) -> Option<At<'a>> {
@@ -85,16 +84,6 @@ impl<'a> Table<'a> {
             self.fail(name, format_args!("is missing; write it as {name} = {example}"));
         }
         found
-    }
-
-    /// Keys that are promised, and not there yet.
-    pub fn later(&self, names: &[&'static str]) {
-        self.later.borrow_mut().extend(names);
-        for (name, at) in self.all() {
-            if names.contains(&name) {
-                at.fail::<()>("is not in this version yet; take it out");
-            }
-        }
     }
 
     /// Reads a text by `parse`, or takes `default` where the key is missing.
@@ -153,7 +142,7 @@ impl<'a> Table<'a> {
         let asked = self.asked.borrow();
         for (key, value) in self.entries {
             let name: &str = key.get_ref();
-            if !asked.contains(&name) && !self.later.borrow().contains(&name) {
+            if !asked.contains(&name) {
                 let at = self.at(key, value);
                 match nearest(name, asked.iter().copied()) {
                     Some(known) => at.fail::<()>(format_args!("no such key; did you mean '{known}'?")),
@@ -235,14 +224,7 @@ impl<'a> At<'a> {
         let DeValue::Table(entries) = self.value else {
             return self.fail(format_args!("is {}, and must be a table", self.sort()));
         };
-        Some(Table {
-            reader: self.reader,
-            prefix: format!("{}.", self.key),
-            line: self.line,
-            entries,
-            asked: RefCell::default(),
-            later: RefCell::default(),
-        })
+        Some(Table { reader: self.reader, prefix: format!("{}.", self.key), line: self.line, entries, asked: RefCell::default() })
     }
 
     /// The items of a list, or what stands there alone.

@@ -10,7 +10,7 @@ use super::{
     units,
 };
 use crate::{
-    action::{ResendMessage, given},
+    action::{ResendMessage, check_resend_source},
     ledger::ResendStep,
 };
 
@@ -56,6 +56,6 @@ fn message(at: &At<'_>, means: &Means<'_>) -> Option<ResendMessage> {
         return Some(ResendMessage::Original);
     }
     let text = means.files.text(at)?;
-    at.ok(given::check(&text))?;
+    at.ok(check_resend_source(&text))?;
     Some(ResendMessage::Given(text))
 }

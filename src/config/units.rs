@@ -104,16 +104,6 @@ mod tests {
     }
 
     #[test]
-    fn sizes() {
-        assert_eq!(size("256 MiB"), Ok(256 << 20));
-        assert_eq!(size("10MB"), Ok(10_000_000));
-        assert_eq!(size("4096"), Ok(4096));
-        for bad in ["", "MiB", "-1 MiB", "1 parsec"] {
-            assert!(size(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
     fn rates() {
         for (text, count, seconds) in
             [("10 per second", 10, 1), (" 1  per minute ", 1, 60), ("20 per hour", 20, 3_600), ("4294967295 per day", u32::MAX, 86_400)]
@@ -133,6 +123,16 @@ mod tests {
             "10 per 2 seconds",
         ] {
             assert!(rate(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("256 MiB"), Ok(256 << 20));
+        assert_eq!(size("10MB"), Ok(10_000_000));
+        assert_eq!(size("4096"), Ok(4096));
+        for bad in ["", "MiB", "-1 MiB", "1 parsec"] {
+            assert!(size(bad).is_err(), "{bad}");
         }
     }
 

@@ -106,7 +106,7 @@ pub enum TasksRequest {
 #[serde(rename_all = "kebab-case")]
 pub enum ReportRequest {
     List,
-    /// One row: `{subject, text, html, csv}`.
+    /// One row: `{subject, text, html, file}`.
     Preview {
         name: String,
     },

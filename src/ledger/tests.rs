@@ -1,6 +1,8 @@
 //! One table for each meaning of a trigger. Histories of one person in words: `h` hard bounce, `s` soft bounce, `f` mailbox full,
 //! `d` delivered, `R` reset by hand, `+1d`/`+2h` time passes, `@c` the campaign of what follows.
 
+mod resend;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;

@@ -57,7 +57,7 @@ pub fn read(status: &str, report: &mut Report) {
                 continue;
             }
             if current.begins_another(&field) {
-                blocks.push(std::mem::take(&mut current).fields);
+                blocks.push(std::mem::take(&mut current).finished());
                 if blocks.len() >= MAX_RECIPIENTS {
                     return add(blocks, report);
                 }
@@ -65,7 +65,7 @@ pub fn read(status: &str, report: &mut Report) {
             current.set(&field);
         }
     }
-    blocks.push(current.fields);
+    blocks.push(current.finished());
     add(blocks, report);
 }
 
@@ -99,6 +99,8 @@ fn message_field(field: &Field, report: &mut Report) -> bool {
 struct Block {
     fields: RecipientFields,
     at_group_start: bool,
+    /// An SMTP reply in the comment of Status: Haraka's diagnostic where nothing was said on the wire.
+    reply: Option<String>,
 }
 
 impl Block {
@@ -121,6 +123,12 @@ impl Block {
         }
     }
 
+    fn finished(self) -> RecipientFields {
+        let mut fields = self.fields;
+        fields.diagnostic = fields.diagnostic.or(self.reply);
+        fields
+    }
+
     /// The first value of a field stands.
     fn set(&mut self, field: &Field) {
         let value = field.value.as_str();
@@ -131,7 +139,10 @@ impl Block {
             // Sendmail names here whom it really tried; the only name where Final-Recipient is missing.
             "x-actual-recipient" => set(&mut fields.actual_recipient, || typed_address(value)),
             "action" if fields.action.is_none() => fields.action = action(value),
-            "status" => set(&mut fields.status, || status_code(value)),
+            "status" => {
+                set(&mut fields.status, || status_code(value));
+                set(&mut self.reply, || commented_reply(value));
+            }
             "remote-mta" => set(&mut fields.remote_mta, || mta_name(value)),
             "will-retry-until" => set(&mut fields.will_retry_until, || text::fact(value)),
             "diagnostic-code" if fields.diagnostic.is_none() => {
@@ -172,6 +183,15 @@ fn action(value: &str) -> Option<Action> {
 /// The first enhanced status code in the value (RFC 3463), without the comment that many append.
 fn status_code(value: &str) -> Option<String> {
     value.split(|c: char| !(c.is_ascii_digit() || c == '.')).find(|word| is_status_code(word)).map(str::to_owned)
+}
+
+/// `5.1.10 (556 Domain example.org sends and receives no email (NULL MX))`: the words after the code, where they are a reply.
+fn commented_reply(value: &str) -> Option<String> {
+    let (_, comment) = value.split_once('(')?;
+    let comment = comment.trim_end().strip_suffix(')').unwrap_or(comment);
+    let (code, words) = comment.split_at_checked(3)?;
+    let refuses = code.starts_with(['4', '5']) && code.bytes().all(|b| b.is_ascii_digit());
+    if refuses && words.starts_with([' ', '-']) { text::fact(comment) } else { None }
 }
 
 fn is_status_code(word: &str) -> bool {
@@ -276,6 +296,17 @@ mod tests {
         let mut report = Report::default();
         read(status, &mut report);
         report
+    }
+
+    #[test]
+    fn a_reply_in_the_comment_of_the_status() {
+        let diagnostic = |fields: &str| told(&format!("Final-Recipient: rfc822;a@example.org\n{fields}")).recipients.remove(0).diagnostic;
+        let commented = "Status: 5.1.10 (556 Domain example.org takes no email (NULL MX))\n";
+        assert_eq!(diagnostic(commented).as_deref(), Some("556 Domain example.org takes no email (NULL MX)"));
+        assert_eq!(diagnostic(&format!("{commented}Diagnostic-Code: smtp; 550 no\n")).as_deref(), Some("550 no"));
+        for vague in ["5.0.0 (permanent failure)", "5.1.1 (", "5.1.1 (55)", "5.1.1 (5é0 no)", "5.1.1 (5501)", "5.1.1"] {
+            assert_eq!(diagnostic(&format!("Status: {vague}\n")), None, "{vague}");
+        }
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub fn header_block(data: &[u8], at: usize) -> (Fields, usize) {
             if reader.fields.is_empty() {
                 continue;
             }
-            return (reader.finish(), line.next);
+            return (reader.finish(rest(data, at)), line.next);
         }
         if own.first().is_some_and(|b| matches!(b, b' ' | b'\t')) && !reader.fields.is_empty() {
             reader.fold(own);
@@ -78,10 +78,14 @@ pub fn header_block(data: &[u8], at: usize) -> (Fields, usize) {
         } else if reader.parameter_expected(own) || header_goes_on(lines.clone()) {
             reader.fold(own);
         } else {
-            return (reader.finish(), line.start);
+            return (reader.finish(rest(data, at)), line.start);
         }
     }
-    (reader.finish(), data.len())
+    (reader.finish(rest(data, at)), data.len())
+}
+
+fn rest(data: &[u8], at: usize) -> &[u8] {
+    data.get(at..).unwrap_or_default()
 }
 
 /// Whether a field that only headers have stands in the next lines, before a blank one.
@@ -141,7 +145,7 @@ pub fn groups(status: &str) -> Vec<Fields> {
     for line in status.lines() {
         let bytes = line.as_bytes();
         if text::is_blank(bytes) {
-            groups.push(std::mem::take(&mut reader).finish());
+            groups.push(std::mem::take(&mut reader).finish(b""));
         } else if let Some((name, value)) = split_field(bytes) {
             reader.push(name, value);
         } else {
@@ -152,7 +156,7 @@ pub fn groups(status: &str) -> Vec<Fields> {
             break;
         }
     }
-    groups.push(reader.finish());
+    groups.push(reader.finish(b""));
     groups.retain(|group| !group.0.is_empty());
     groups
 }
@@ -194,8 +198,15 @@ impl Reader {
         self.octets += line.len() + 1;
     }
 
-    fn finish(self) -> Fields {
-        Fields(self.fields.into_iter().map(|(name, value)| Field { name, value: text::unlabelled(value) }).collect())
+    /// `mail`: what the block stands in, to tell undeclared letters by.
+    fn finish(self, mail: &[u8]) -> Fields {
+        let decoded = |value: Vec<u8>| match String::from_utf8(value) {
+            Ok(text) if !text.as_bytes().contains(&0x1b) => text,
+            Ok(text) => text::charset_decode(text.as_bytes(), None).into_owned(),
+            Err(error) if error.as_bytes().contains(&0x1b) => text::charset_decode(error.as_bytes(), None).into_owned(),
+            Err(error) => super::charset::like_its_mail(error.as_bytes(), mail),
+        };
+        Fields(self.fields.into_iter().map(|(name, value)| Field { name, value: decoded(value) }).collect())
     }
 }
 
@@ -217,6 +228,13 @@ pub fn unstructured(value: &str) -> Option<String> {
         HeaderValue::Text(decoded) => text::fact(&decoded),
         _ => text::fact(value),
     }
+}
+
+/// The day of a date field (RFC 5322, section 3.3), as its writer's calendar has it.
+pub fn date(value: &str) -> Option<jiff::civil::Date> {
+    let line = line_of(value, MAX_DECODED);
+    let HeaderValue::DateTime(date) = MessageStream::new(line.as_bytes()).parse_date() else { return None };
+    jiff::civil::Date::new(i16::try_from(date.year).ok()?, i8::try_from(date.month).ok()?, i8::try_from(date.day).ok()?).ok()
 }
 
 /// The addresses of an address field, in their order, without names, comments and brackets. A word without a domain

@@ -5,6 +5,7 @@
 //! configuration, no clock. Should a library panic over a mail, the header alone is reported.
 
 mod arf;
+mod charset;
 mod dsn;
 mod fields;
 mod header;
@@ -14,12 +15,14 @@ mod outline;
 mod parts;
 mod prose;
 mod report;
+mod returned;
 mod separator;
 mod text;
 mod trace;
 
 pub use outline::{PartSeen, Taken, outline};
 pub use report::*;
+pub use returned::returned;
 pub use trace::{Trace, trace};
 
 use parts::Part;
@@ -55,9 +58,13 @@ fn whole(raw: &[u8], outermost: bool, seen: &mut dyn FnMut(&Part<'_>, Taken)) ->
     }
     let Reader { texts, returned, .. } = reader;
     report.original = returned;
+    report.original_whole = outermost && returned::find(raw, &parts).is_some();
     texts.finish(&mut report);
     if outermost {
         unwrap_report(&parts, &mut report);
+    }
+    if report.form == Form::Prose {
+        report.form = parts::Kind::of(&fields).form().or_else(|| parts.iter().find_map(|part| part.kind.form())).unwrap_or_default();
     }
     report
 }

@@ -10,6 +10,7 @@ use mail_parser::{HeaderValue, parsers::MessageStream};
 
 use super::{
     fields::{self, Fields},
+    report::Form,
     text::{self, Line, Lines},
 };
 
@@ -52,6 +53,7 @@ impl Kind {
         let mut kind = Kind { encoding: first_word(encoding), ..Kind::default() };
         if let Some(disposition) = header.get("content-disposition") {
             kind.attachment = disposition.trim_start().to_ascii_lowercase().starts_with("attachment");
+            kind.name = file_name(disposition);
         }
         let Some(value) = header.get("content-type") else { return kind };
         let line = fields::line_of(value, fields::MAX_DECODED);
@@ -64,9 +66,25 @@ impl Kind {
             kind.charset = attribute("charset").map(|value| value.to_ascii_lowercase());
             kind.boundary = attribute("boundary");
             kind.report_type = attribute("report-type").map(|value| value.to_ascii_lowercase());
-            kind.name = attribute("name").map(|value| value.to_ascii_lowercase());
+            kind.name = attribute("name").map(|value| value.to_ascii_lowercase()).or(kind.name);
         }
         kind
+    }
+
+    /// A standard form that its type or file name alone shows.
+    pub fn form(&self) -> Option<Form> {
+        // RFC 7489, section 7.2.1.1: receiver "!" policy domain "!" begin "!" end.
+        let aggregate = |name: &str| {
+            let mut parts = name.split('!').skip(2);
+            let mut time = || parts.next().is_some_and(|time| time.len() >= 8 && time.bytes().take(8).all(|b| b.is_ascii_digit()));
+            time() && time()
+        };
+        match self.mime.as_str() {
+            "text/calendar" | "application/ics" => Some(Form::Calendar),
+            "application/tlsrpt+gzip" | "application/tlsrpt+json" => Some(Form::Aggregate),
+            _ if self.report_type.as_deref() == Some("tlsrpt") => Some(Form::Aggregate),
+            _ => self.name.as_deref().filter(|name| aggregate(name)).map(|_| Form::Aggregate),
+        }
     }
 
     pub fn is_multipart(&self) -> bool {
@@ -80,6 +98,12 @@ impl Kind {
     pub fn is_html(&self) -> bool {
         self.mime == "text/html"
     }
+}
+
+fn file_name(disposition: &str) -> Option<String> {
+    let line = fields::line_of(disposition, fields::MAX_DECODED);
+    let HeaderValue::ContentType(parsed) = MessageStream::new(line.as_bytes()).parse_content_type() else { return None };
+    parsed.attribute("filename").map(|name| name.trim().to_ascii_lowercase())
 }
 
 fn first_word(value: &str) -> String {

@@ -49,6 +49,13 @@ pub struct Header {
     pub received: usize,
 }
 
+impl Header {
+    /// The day on which the mail says that it was written.
+    pub fn date(&self) -> Option<jiff::civil::Date> {
+        self.other.iter().find(|(name, _)| name == "date").and_then(|(_, value)| super::fields::date(value))
+    }
+}
+
 /// The standard forms.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Form {
@@ -58,6 +65,10 @@ pub enum Form {
     Arf,
     /// RFC 8098 disposition notification.
     Mdn,
+    /// An invitation, or an answer to one (RFC 6047).
+    Calendar,
+    /// A day's totals for the domain's postmaster: DMARC (RFC 7489, section 7.2) or SMTP TLS (RFC 8460, section 5.3).
+    Aggregate,
     /// Anything else.
     #[default]
     Prose,

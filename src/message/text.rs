@@ -1,7 +1,7 @@
 //! Bytes → text: line ends, transfer encodings, character sets, and the cutting and cleaning that every fact goes through.
 //!
 //! Everything is linear and total. A character set that is unknown, missing or wrong gives the most sensible reading: UTF-8 where the
-//! bytes are UTF-8, ISO-2022-JP where its escapes stand in them, Windows-1252 else.
+//! bytes are UTF-8, ISO-2022-JP where its escapes stand in them, a guess else.
 
 use std::borrow::Cow;
 
@@ -102,16 +102,12 @@ pub fn charset_decode<'a>(bytes: &'a [u8], charset: Option<&str>) -> Cow<'a, str
             return Cow::Borrowed(text);
         }
     }
-    // A cut or damaged UTF-8 text stays UTF-8; one that claims to be ASCII or nothing is most often Latin-1.
-    Cow::Owned(if label == "utf-8" || label == "utf8" { mostly_utf8(bytes) } else { by_label(bytes, &label) })
-}
-
-/// The same of bytes without a label, not copied where they are UTF-8 as they stand.
-pub fn unlabelled(bytes: Vec<u8>) -> String {
-    if has_escapes(&bytes) {
-        return charset_decode(&bytes, None).into_owned();
-    }
-    String::from_utf8(bytes).unwrap_or_else(|error| charset_decode(error.as_bytes(), None).into_owned())
+    // A cut or damaged UTF-8 text stays UTF-8; one that claims to be ASCII or nothing may be anything.
+    Cow::Owned(match label.as_str() {
+        "utf-8" | "utf8" => mostly_utf8(bytes),
+        label if is_ascii_label(label) || !is_known(label) => super::charset::guessed(bytes),
+        label => by_label(bytes, label),
+    })
 }
 
 /// Whether an escape of ISO-2022-JP stands in the bytes.
@@ -119,11 +115,20 @@ fn has_escapes(bytes: &[u8]) -> bool {
     memchr::memchr_iter(b'\x1b', bytes).any(|at| bytes.get(at + 1) == Some(&b'$'))
 }
 
+/// A label that bytes beyond ASCII contradict.
+pub fn is_ascii_label(label: &str) -> bool {
+    matches!(label, "" | "us-ascii" | "ascii" | "ansi_x3.4-1968")
+}
+
+pub fn is_known(label: &str) -> bool {
+    charset_decoder(label.as_bytes()).is_some()
+}
+
 fn mostly_utf8(bytes: &[u8]) -> String {
     let lossy = String::from_utf8_lossy(bytes);
     let wrong = lossy.matches('\u{fffd}').count();
     let right = lossy.chars().filter(|c| !c.is_ascii() && *c != '\u{fffd}').count();
-    if wrong > right { by_label(bytes, "windows-1252") } else { lossy.into_owned() }
+    if wrong > right { super::charset::guessed(bytes) } else { lossy.into_owned() }
 }
 
 fn by_label(bytes: &[u8], label: &str) -> String {

@@ -5,6 +5,7 @@ use std::{fmt, str::FromStr};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::Blame;
 use crate::{action::Task, ledger::Facts};
 
 /// Names a job for good: the event, the trigger and the place in its `do`. The text form is preceded by the store's epoch, so that an id
@@ -92,6 +93,7 @@ pub enum Outcome {
     Later {
         error: String,
         after: Option<u64>,
+        blame: Blame,
     },
     /// No attempt can ever succeed.
     Dead {

@@ -50,9 +50,21 @@ impl Want {
 /// How an attempt left its job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
-    Done { at: Timestamp },
-    Waiting { next: Timestamp, error: String },
-    Dead { at: Timestamp, error: String },
+    Done {
+        at: Timestamp,
+    },
+    Waiting {
+        next: Timestamp,
+        error: String,
+    },
+    Dead {
+        at: Timestamp,
+        error: String,
+    },
+    /// It was not attempted after all, and this claim doesn't count; due at `next`.
+    Released {
+        next: Timestamp,
+    },
 }
 
 /// Jobs of one lane go to one host, and a slow or dead host holds up its own lane only: `mail` for what goes by the relay, else the URL's
@@ -77,7 +89,15 @@ mod tests {
     #[test]
     fn lanes() {
         let post = |url: &str| {
-            lane(&Task::Post(PostTask { url: url.into(), body: PostBody::Event, headers: BTreeMap::new(), secret_file: None, batch: None }))
+            lane(&Task::Post(PostTask {
+                url: url.into(),
+                body: PostBody::Event,
+                headers: BTreeMap::new(),
+                secret_file: None,
+                batch: None,
+                concurrency: None,
+                rate: None,
+            }))
         };
         assert_eq!(post("https://App.example.com/bounces?token=x"), "post app.example.com");
         assert_eq!(post("http://user:pass@app.example.com:8080#x"), "post app.example.com:8080");

@@ -24,21 +24,29 @@ pub fn decide(job: &Job, outcome: Outcome, now: Timestamp, random: u64) -> Ended
     match outcome {
         Outcome::Done => Ended::Done { at: now },
         Outcome::Dead { error } => Ended::Dead { at: now, error: cut(error) },
-        Outcome::Later { error, after } => match next(job.attempts, job.created, now, after, random) {
+        Outcome::Later { error, after, .. } => match next(job.attempts, job.created, now, after, random) {
             Some(next) => Ended::Waiting { next, error: cut(error) },
             None => Ended::Dead { at: now, error: cut(error) },
         },
     }
 }
 
+/// Whether a job has been tried for as long as jobs are.
+pub fn is_over(created: Timestamp, now: Timestamp) -> bool {
+    now >= end(created)
+}
+
+fn end(created: Timestamp) -> Timestamp {
+    created.checked_add(IN_ALL).unwrap_or(Timestamp::MAX)
+}
+
 /// When to try again after `attempts` failed ones, the last of them at `now`; `None` where it was the last. `after` is what the target asked
 /// for, seconds.
 pub fn next(attempts: u32, created: Timestamp, now: Timestamp, after: Option<u64>, random: u64) -> Option<Timestamp> {
-    let end = created.checked_add(IN_ALL).unwrap_or(Timestamp::MAX);
-    if now >= end {
+    if is_over(created, now) {
         return None;
     }
-    let planned = later(now, wait(attempts, random)).min(end);
+    let planned = later(now, wait(attempts, random)).min(end(created));
     let asked = after.map(|seconds| later(now, seconds.min(LONGEST_ASKED).saturating_mul(1_000)));
     Some(asked.map_or(planned, |asked| asked.max(planned)))
 }

@@ -1,6 +1,7 @@
 //! The worker over jobs in memory, with time handed in: tokio's is paused and leaps to the next timer, so three days pass at once.
 
-mod memory;
+pub(super) mod memory;
+mod targets;
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +19,7 @@ use tokio::{
 use super::*;
 use memory::{Memory, clock, job};
 
-const START: i64 = 1_795_435_200;
+pub(super) const START: i64 = 1_795_435_200;
 
 /// Notes each attempt and does as told.
 struct Target<F> {
@@ -77,21 +78,28 @@ struct Running {
     stop: oneshot::Sender<()>,
     worker: tokio::task::JoinHandle<()>,
     dead: Arc<Mutex<Vec<Job>>>,
+    targets: Arc<Targets>,
+    news: Arc<Mutex<Vec<(i64, TargetNews)>>>,
 }
 
 impl Running {
+    /// Runs in a task of its own.
     fn start<D: Dispatch>(memory: &Arc<Memory>, target: &Arc<D>) -> Running {
         let dead = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&dead);
+        let news = Arc::new(Mutex::new(Vec::new()));
+        let (hearing, now) = (Arc::clone(&news), clock());
         let hooks = Hooks {
             clock: clock(),
             random: Arc::new(|| 0x9E37_79B9_7F4A_7C15),
             on_dead: Arc::new(move |job| heard.lock().unwrap().push(job.clone())),
+            on_target: Arc::new(move |news| hearing.lock().unwrap().push((now().as_second() - START, news))),
         };
         let (stop, stopped) = oneshot::channel();
-        let worker = Worker::new(Arc::clone(memory), Arc::clone(target), hooks, Limits::default());
+        let targets = Arc::new(Targets::default());
+        let worker = Worker::new(Arc::clone(memory), Arc::clone(target), hooks, Arc::clone(&targets), Limits::default());
         let worker = tokio::spawn(worker.run(async move { drop(stopped.await) }));
-        Running { stop, worker, dead }
+        Running { stop, worker, dead, targets, news }
     }
 
     async fn stop(self) -> Vec<Job> {
@@ -102,7 +110,7 @@ impl Running {
 }
 
 fn later(error: &str) -> Outcome {
-    Outcome::Later { error: error.into(), after: None }
+    Outcome::Later { error: error.into(), after: None, blame: Blame::Target }
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,7 +137,7 @@ async fn outcomes() {
     let target = target(|job, before| async move {
         match (job.id.event, before) {
             (1, _) => Outcome::Dead { error: "410 Gone".into() },
-            (2, 0) => Outcome::Later { error: "503".into(), after: Some(3_600) },
+            (2, 0) => Outcome::Later { error: "503".into(), after: Some(3_600), blame: Blame::Target },
             (3, 0) => panic!("a fault"),
             (4, 0) => std::future::pending().await,
             _ => Outcome::Done,

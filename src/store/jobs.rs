@@ -17,6 +17,7 @@ impl Jobs for Store {
             Ended::Done { .. } => Decided::Done,
             Ended::Waiting { next, error } => Decided::Later { at: next, error },
             Ended::Dead { error, .. } => Decided::Dead { error },
+            Ended::Released { next } => Decided::Released { at: next },
         };
         Store::finish(self, id, decided).await.map(drop)
     }

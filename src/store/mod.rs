@@ -97,6 +97,10 @@ pub enum Decided {
     Dead {
         error: String,
     },
+    /// Not attempted after all: due at `at`, and the claim doesn't count.
+    Released {
+        at: Timestamp,
+    },
 }
 
 /// What the store asks of the ledger.
@@ -151,7 +155,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store in `dir`, making both where there is nothing. Rules are none until [`Store::set_rules`].
+    /// Opens the store in `dir`, making both where there is nothing. Rules are none until [`Store::set_rules`], and no timer runs before.
     pub fn open(dir: &Path, options: Options) -> Result<Store, OpenError> {
         let (writer, shared) = open::open(dir, options)?;
         let (commands, inbox) = mpsc::channel();

@@ -158,6 +158,7 @@ pub fn finish(rows: &mut Overlay<'_>, state: &mut StoreState, now: Timestamp, id
         Decided::Done => JobRow { state: State::Done, next: now, ..old.clone() },
         Decided::Later { at, error: why } => JobRow { state: State::Waiting, next: at, last_error: error(why), ..old.clone() },
         Decided::Dead { error: why } => JobRow { state: State::Dead, next: now, last_error: error(why), ..old.clone() },
+        Decided::Released { at } => JobRow { state: State::Waiting, next: at, attempts: old.attempts.saturating_sub(1), ..old.clone() },
     };
     put(rows, state, id, Some(&old), new)?;
     Ok(true)

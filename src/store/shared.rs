@@ -28,7 +28,8 @@ pub struct Shared {
     pub failure: watch::Sender<Option<StoreError>>,
     /// The durable state.
     gate: RwLock<State>,
-    rules: Mutex<Arc<dyn Judge>>,
+    /// `None` until the configuration's are there: no timer runs before, or it would find its sequence or report gone.
+    rules: Mutex<Option<Arc<dyn Judge>>>,
     keep: Mutex<(Duration, Duration)>,
     started: Instant,
     /// Milliseconds since `started`.
@@ -47,7 +48,7 @@ impl Shared {
             jobs_changed: watch::Sender::new(0),
             failure: watch::Sender::new(None),
             gate: RwLock::new(state),
-            rules: Mutex::new(Arc::new(Rules::default())),
+            rules: Mutex::new(None),
             keep: Mutex::new((options.keep_events, options.keep_raw)),
             started: Instant::now(),
             beat: AtomicU64::new(0),
@@ -81,11 +82,16 @@ impl Shared {
     }
 
     pub fn rules(&self) -> Arc<dyn Judge> {
-        Arc::clone(&self.rules.lock().unwrap_or_else(PoisonError::into_inner))
+        let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        rules.unwrap_or_else(|| Arc::new(Rules::default()))
+    }
+
+    pub fn has_rules(&self) -> bool {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     pub fn set_rules(&self, rules: Arc<dyn Judge>) {
-        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules;
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = Some(rules);
     }
 
     /// For events, for raw mails.

@@ -100,7 +100,7 @@ impl Writer {
     /// How long to wait for something to do.
     fn patience(&self) -> Duration {
         let usual = if self.more { STEP_PAUSE } else { BEAT };
-        let timer = self.next_timer.map(|due| due.duration_since((self.options.clock)()));
+        let timer = self.next_timer.filter(|_| self.shared.has_rules()).map(|due| due.duration_since((self.options.clock)()));
         timer.map_or(usual, |until| Duration::try_from(until).unwrap_or(Duration::ZERO).min(usual))
     }
 
@@ -161,7 +161,7 @@ impl Writer {
     /// Timers that are due, a turn's worth. Returns how many there were.
     fn run_timers(&mut self) -> Result<usize, StoreError> {
         let now = (self.options.clock)();
-        if self.next_timer.is_none_or(|due| due > now) {
+        if self.next_timer.is_none_or(|due| due > now) || !self.shared.has_rules() {
             return Ok(0);
         }
         self.folded(|fold| fold.run_timers(now, TIMERS).map_err(StoreError::into_fatal))

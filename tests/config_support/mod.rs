@@ -29,7 +29,7 @@ pub fn folder() -> tempfile::TempDir {
     write(at, "two.secret", 0o600, "correct horse battery staple\nanother horse battery staple\n");
     write(at, "empty.secret", 0o600, "\n");
     write(at, "bad-template.txt", 0o644, "{% if address %}");
-    write(at, "no-subject.eml", 0o644, "From: news@example.com\r\n\r\nHello\r\n");
+    write(at, "encoded.eml", 0o644, "Subject: Hello\r\nContent-Transfer-Encoding: base64\r\n\r\n{{ local }}\r\n");
     write(at, "bad.eml", 0o644, "From: news@example.com\r\nTo: {{ address }}\r\nSubject: Hello\r\n\r\n{{ nme }}\r\n");
     write(at, "good.eml", 0o644, "From: news@example.com\r\nTo: {{ address }}\r\nSubject: Hello\r\n\r\nHello {{ local }}\r\n");
     write(at, "latin1.txt", 0o644, b"J\xf6rg");

@@ -10,4 +10,5 @@ mod doors;
 mod firing;
 mod operator;
 mod service;
+mod targets;
 mod telling;

@@ -90,6 +90,8 @@ pub fn trigger(name: &str, per: Per, count: Comparator) -> Trigger {
         headers: Default::default(),
         secret_file: None,
         batch: None,
+        concurrency: None,
+        rate: None,
     };
     Trigger {
         name: name.to_owned(),

@@ -73,6 +73,9 @@ impl Answer {
 struct Inner {
     asked: Vec<Asked>,
     answers: VecDeque<Answer>,
+    otherwise: Option<Answer>,
+    open: usize,
+    most: usize,
 }
 
 type Shared = Arc<(Mutex<Inner>, Condvar)>;
@@ -109,6 +112,16 @@ impl HttpCatcher {
         self.shared.0.lock().expect("lock").answers.push_back(answer);
     }
 
+    /// What has no answer of its own gets this one from now on.
+    pub fn otherwise(&self, answer: Answer) {
+        self.shared.0.lock().expect("lock").otherwise = Some(answer);
+    }
+
+    /// The most requests that were there at one moment.
+    pub fn most(&self) -> usize {
+        self.shared.0.lock().expect("lock").most
+    }
+
     /// What came so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.shared.0.lock().expect("lock").asked.clone()
@@ -142,9 +155,13 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response<Body
         let mut inner = shared.0.lock().expect("lock");
         inner.asked.push(asked);
         shared.1.notify_all();
-        inner.answers.pop_front().unwrap_or_else(|| Answer::status(200))
+        inner.open += 1;
+        inner.most = inner.most.max(inner.open);
+        let answer = inner.answers.pop_front();
+        answer.or_else(|| inner.otherwise.clone()).unwrap_or_else(|| Answer::status(200))
     };
     tokio::time::sleep(answer.delay).await;
+    shared.0.lock().expect("lock").open -= 1;
     let mut response = Response::builder().status(answer.status);
     for (name, value) in answer.headers {
         response = response.header(name, value);

@@ -38,5 +38,5 @@ pub fn mail_task(to: &str) -> MailTask {
 }
 
 pub fn post_task(url: &str, body: PostBody) -> PostTask {
-    PostTask { url: url.to_owned(), body, headers: Default::default(), secret_file: None, batch: None }
+    PostTask { url: url.to_owned(), body, headers: Default::default(), secret_file: None, batch: None, concurrency: None, rate: None }
 }

@@ -2,15 +2,22 @@
 //!
 //! The tables in text and HTML show the first [`SHOWN`] people and say how many more there are; the attachment has all of them.
 
+mod chart;
 mod columns;
+mod page;
 mod people;
+mod sheet;
+mod table;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use minijinja::Value;
 
+pub use chart::{Chart, DAYS};
 pub use columns::{DEFAULT_FIELDS, FIELDS};
+pub use page::{Finished, Picture, finish};
+pub use sheet::Sheet;
 
 use super::{Context, rfc3339, sample_facts};
 use crate::{
@@ -24,6 +31,13 @@ pub const SHOWN: usize = 1_000;
 /// Every name that a report's subject, text and HTML may use. `people` counts all (`{{ people | length }}`) and gives the first
 /// [`SHOWN`], each with the names in [`FIELDS`]; `beyond` is how many more there are; `at` is when the delivery was made.
 pub const NAMES: [&str; 4] = ["at", "beyond", "people", "report"];
+
+/// The subject of a report that has none of its own.
+pub const DEFAULT_SUBJECT: &str = "{{ report }}: {{ people | length }} {% if people | length == 1 %}address{% else %}addresses{% endif %}";
+
+/// The text over the table, likewise.
+pub const DEFAULT_TEXT: &str = "{{ people | length }} {% if people | length == 1 %}address was{% else %}addresses were{% endif %} collected for the report \
+\"{{ report }}\"{% if beyond %}; the first {{ people | length - beyond }} are listed here{% endif %}.\n";
 
 fn context(report: &str, at: Timestamp, people: Arc<Vec<Entry>>) -> Context {
     let values: BTreeMap<&str, Value> = [

@@ -6,6 +6,7 @@ use crate::{
     taxonomy::Action,
 };
 
+mod answers;
 mod operator;
 mod properties;
 mod providers;

@@ -108,6 +108,8 @@ fn form(form: Form) -> &'static str {
         Form::Dsn => "delivery status notification (RFC 3464)",
         Form::Arf => "feedback report (RFC 5965)",
         Form::Mdn => "disposition notification (RFC 8098)",
+        Form::Calendar => "calendar mail (RFC 6047)",
+        Form::Aggregate => "aggregate report on a domain (DMARC or SMTP TLS)",
         Form::Prose => "no standard report: told by header and words",
     }
 }

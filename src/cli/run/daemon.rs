@@ -147,6 +147,7 @@ fn source(shared: &Arc<ArcSwap<Config>>, store: &Arc<Store>, watch: &Watch, inta
         alert_test: watch.alert_test(),
         intake: intake.clone(),
         plan: Arc::new(Planned { config: shared.clone(), store: store.clone() }),
+        targets: watch.targets(),
         runtime: tokio::runtime::Handle::current(),
     }
 }
@@ -157,8 +158,9 @@ fn spawn_outbox(store: &Arc<Store>, dispatcher: &Arc<ArcSwap<Dispatcher>>, watch
         // Jitter only: without randomness retries still happen, all at their middle.
         random: Arc::new(|| getrandom::u64().unwrap_or(u64::MAX / 2)),
         on_dead: watch.on_dead(),
+        on_target: watch.on_target(),
     };
-    let worker = Worker::new(store.clone(), dispatcher.clone(), hooks, outbox::Limits::default());
+    let worker = Worker::new(store.clone(), dispatcher.clone(), hooks, watch.targets(), outbox::Limits::default());
     let (stop, stopped) = oneshot::channel::<()>();
     let task = tokio::spawn(worker.run(async move {
         // The daemon dropped its end: it stops, too.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::{
-    action::{Dispatcher, OwnSender, RawLoader},
+    action::{Dispatcher, OwnSender, RawLoader, Sources},
     config::Config,
     ledger::MailEvent,
-    store::{Options, Store},
+    store::{Options, Store, Which},
     verp::day_of,
 };
 
@@ -34,10 +34,22 @@ pub(super) fn own_sender(config: &Config) -> OwnSender {
 
 /// What carries jobs out under one configuration.
 pub(super) fn dispatcher(config: &Config, store: &Arc<Store>) -> Result<Dispatcher, String> {
-    let store = store.clone();
+    let kept = store.clone();
     let raw: RawLoader = Arc::new(move |event: &MailEvent| match event.raw {
-        Some(at) => store.raw(at).map(|raw| raw.map(|raw| raw.to_vec())).map_err(text),
+        Some(at) => kept.raw(at).map(|raw| raw.map(|raw| raw.to_vec())).map_err(text),
         None => Ok(None),
     });
     Dispatcher::new(config.mail.as_ref(), &config.hostname, own_sender(config), raw)
+        .map(|dispatcher| dispatcher.with_sources(sources(config, store)))
+}
+
+/// What reports and resends need.
+pub(super) fn sources(config: &Config, store: &Arc<Store>) -> Sources {
+    let (people, days, codec) = (store.clone(), store.clone(), config.verp.codec.clone());
+    Sources {
+        people: Some(Arc::new(move |report, delivery| people.collected(report, delivery).map_err(text))),
+        days: Some(Arc::new(move |first, last| days.days(Which::Counted, first..=last).map_err(text))),
+        original: Some(Arc::new(crate::message::returned)),
+        verp: Some(Arc::new(move |address, campaign| codec.encode(address, campaign, None, day_of(Timestamp::now())).ok())),
+    }
 }

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use serde_json::Value;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
+use super::parts::{sources, text};
 use crate::{
+    action::ReportTask,
     config::Config,
     control::{Plan, ReportSeen},
     store::Store,
@@ -35,7 +38,12 @@ impl Plan for Planned {
         self.config.load().keep.events
     }
 
-    fn preview(&self, _name: &str) -> Result<Value, String> {
-        Err("not built yet".to_owned())
+    fn preview(&self, name: &str) -> Result<Value, String> {
+        let config = self.config.load();
+        let rule = config.rules.reports.get(name).ok_or("there is no such report")?;
+        let state = self.store.report(name).map_err(text)?;
+        let task = ReportTask { delivery: state.open, ..rule.task.clone() };
+        let finished = sources(&config, &self.store).report(&task, Timestamp::now(), "preview", &config.hostname)?;
+        Ok(json!({ "subject": finished.subject, "text": finished.text, "html": finished.html, "file": finished.sheet.name }))
     }
 }

@@ -36,6 +36,7 @@ impl Daemon {
         self.server.apply(prepared);
         self.config.store(Arc::new(config));
         self.watch.reload();
+        self.watch.targets().hurry();
         Ok(())
     }
 

@@ -19,13 +19,13 @@ use self::figures::Figures;
 use super::parts::own_sender;
 use crate::{
     action::system_now,
-    alert::{Alerts, DeadJob, Pace, Setup, Trouble},
+    alert::{Alerts, ClosedTarget, DeadJob, Pace, Setup, Trouble},
     config::Config,
     control::AlertTest,
     intake::{Intake, Notice},
     ledger::Standing,
     monitor,
-    outbox::Job,
+    outbox::{Closed, Job, TargetNews, Targets},
     store::Store,
     taxonomy::Status,
 };
@@ -41,6 +41,7 @@ pub struct Watch {
     config: Arc<ArcSwap<Config>>,
     store: Arc<Store>,
     alerts: Alerts,
+    targets: Arc<Targets>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -49,9 +50,10 @@ impl Watch {
     pub fn start(config: &Arc<ArcSwap<Config>>, store: &Arc<Store>) -> Watch {
         let now = config.load_full();
         let alerts = alerts_of(&now);
-        let figures = Figures { config: config.clone(), store: store.clone(), started: Timestamp::now() };
+        let targets = Arc::<Targets>::default();
+        let figures = Figures { config: config.clone(), store: store.clone(), targets: targets.clone(), started: Timestamp::now() };
         let task = alerts.watch(Arc::new(figures), now.data_dir.join(STATE), Pace::default());
-        Watch { config: config.clone(), store: store.clone(), alerts, tasks: Mutex::new(vec![task]) }
+        Watch { config: config.clone(), store: store.clone(), alerts, targets, tasks: Mutex::new(vec![task]) }
     }
 
     /// What becomes of a mail once it is recorded, beside its jobs: one of our own that came back is made known.
@@ -92,6 +94,21 @@ impl Watch {
     pub fn on_dead(&self) -> Arc<dyn Fn(&Job) + Send + Sync> {
         let alerts = self.alerts.clone();
         Arc::new(move |job| alerts.raise(Trouble::JobDied(dead(job))))
+    }
+
+    pub fn on_target(&self) -> Arc<dyn Fn(TargetNews) + Send + Sync> {
+        let alerts = self.alerts.clone();
+        Arc::new(move |news| {
+            alerts.raise(match news {
+                TargetNews::Down(target) => Trouble::TargetDown(closed(target)),
+                TargetNews::Well { host, lasted } => Trouble::TargetWell { host, lasted },
+            });
+        })
+    }
+
+    /// Which targets are closed.
+    pub fn targets(&self) -> Arc<Targets> {
+        self.targets.clone()
     }
 
     /// `/metrics` and `/healthz`.
@@ -150,6 +167,10 @@ fn dead(job: &Job) -> DeadJob {
         target: job.task.target().to_owned(),
         error: job.last_error.clone().unwrap_or_default(),
     }
+}
+
+fn closed(target: Closed) -> ClosedTarget {
+    ClosedTarget { host: target.host, since: target.since, error: target.error }
 }
 
 fn gauges(store: &Store) {

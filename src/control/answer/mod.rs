@@ -15,6 +15,7 @@ use crate::{
     action::event_row,
     intake::Intake,
     ledger::{Counts, Event},
+    outbox::Targets,
     store::{self, Store, StoreError, Which},
     taxonomy::Status,
     verp::PersonKey,
@@ -33,7 +34,7 @@ pub trait Plan: Send + Sync {
     fn sequences(&self) -> Vec<String>;
     /// `[keep] events`
     fn keep_events(&self) -> std::time::Duration;
-    /// What the report would send now: `{subject, text, html, csv}`.
+    /// What the report would send now: `{subject, text, html, file}`.
     fn preview(&self, name: &str) -> Result<Value, String>;
 }
 
@@ -52,6 +53,8 @@ pub struct Source {
     /// The key of a normal address.
     pub key: Arc<dyn Fn(&str) -> PersonKey + Send + Sync>,
     pub alert_test: AlertTest,
+    /// Those that are closed; none where no daemon runs.
+    pub targets: Arc<Targets>,
     pub plan: Arc<dyn Plan>,
     /// For mails of the past.
     pub intake: Arc<Intake>,

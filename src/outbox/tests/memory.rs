@@ -39,7 +39,15 @@ pub fn job(event: u64, url: &str) -> Job {
     };
     Job {
         id: JobId { epoch: 1, event, trigger: 9, place: 0 },
-        task: Task::Post(PostTask { url: url.into(), body: PostBody::Event, headers: BTreeMap::new(), secret_file: None, batch: None }),
+        task: Task::Post(PostTask {
+            url: url.into(),
+            body: PostBody::Event,
+            headers: BTreeMap::new(),
+            secret_file: None,
+            batch: None,
+            concurrency: None,
+            rate: None,
+        }),
         facts: Facts { event: event_row, trigger: "t".into(), count: 1, ..Facts::of_nothing(event, Timestamp::UNIX_EPOCH) },
         others: Vec::new(),
         beyond: 0,
@@ -124,6 +132,10 @@ impl Jobs for Memory {
             Ended::Done { at } => (State::Done, at, None),
             Ended::Waiting { next, error } => (State::Waiting, next, Some(error)),
             Ended::Dead { at, error } => (State::Dead, at, Some(error)),
+            Ended::Released { next } => {
+                job.attempts -= 1;
+                (State::Waiting, next, job.last_error.take())
+            }
         };
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
-use super::{dead, free_bytes};
+use super::{closed, dead, free_bytes};
 use crate::{
     address,
     alert::{
@@ -14,7 +14,7 @@ use crate::{
     },
     config::Config,
     ledger::{Counts, MailEvent, Standing, day_of, hour_of},
-    outbox::State,
+    outbox::{State, Targets},
     store::{EventFilter, JobFilter, Store, StoreError, Which},
     taxonomy::Status,
 };
@@ -29,6 +29,7 @@ const DEAD: usize = 20;
 pub struct Figures {
     pub config: Arc<ArcSwap<Config>>,
     pub store: Arc<Store>,
+    pub targets: Arc<Targets>,
     /// When the daemon started.
     pub started: Timestamp,
 }
@@ -71,6 +72,7 @@ impl Figures {
         let mut day = Day {
             jobs: Jobs { waiting: jobs.waiting, running: jobs.running, done: jobs.done, dead: jobs.dead },
             dead: dead_jobs.iter().map(dead).collect(),
+            closed: self.targets.closed().into_iter().map(closed).collect(),
             free_bytes: free_bytes(&config.data_dir),
             min_free: config.min_free,
             ..Day::default()
