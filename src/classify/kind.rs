@@ -45,7 +45,6 @@ struct Signs<'a> {
     subject: Text<'a>,
     human: Text<'a>,
     prose: &'a Prose,
-    /// What a person wrote of their own, and the words in it: looked for only where it is no bounce.
     opening: OnceCell<Opening>,
     subject_hits: Vec<Hit>,
     notice_hits: Vec<Hit>,
@@ -57,7 +56,7 @@ struct Signs<'a> {
     smtp_reply: bool,
 }
 
-/// What stands above all that is quoted or signed.
+/// What stands above all that is quoted or signed: looked at only where it is no bounce.
 struct Opening {
     own: String,
     text: Text<'static>,

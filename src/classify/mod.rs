@@ -28,6 +28,7 @@ mod said;
 mod tables;
 mod text;
 mod trace;
+mod transcript;
 mod verdict;
 mod weigh;
 

@@ -44,7 +44,7 @@ impl Fields {
 
 /// Splits `Name: value` where the name is one (RFC 5322, section 3.6.8), with white space before the colon let pass.
 pub fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let colon = text::head(line, 200).iter().position(|&b| b == b':')?;
+    let colon = memchr::memchr(b':', text::head(line, 200))?;
     let (name, value) = line.split_at(colon);
     let name = name.trim_ascii_end();
     let value = value.get(1..).unwrap_or_default();
@@ -170,7 +170,7 @@ struct Reader {
 impl Reader {
     fn push(&mut self, name: &[u8], value: &[u8]) {
         if self.fields.len() < MAX_FIELDS {
-            let name = String::from_utf8_lossy(text::head(name, 100)).to_ascii_lowercase();
+            let name = std::str::from_utf8(text::head(name, 100)).unwrap_or_default().to_ascii_lowercase();
             self.fields.push((name, Vec::with_capacity(value.len())));
             self.append(value);
         }

@@ -230,10 +230,17 @@ fn attributions() -> &'static (Regex, Regex) {
     })
 }
 
+/// What stands before and after the first colon of a line.
+fn labelled(line: &str) -> Option<(&str, &str)> {
+    // The wide colon's first octet; most lines have neither.
+    memchr::memchr2(b':', 0xef, line.as_bytes())?;
+    line.split_once([':', '：'])
+}
+
 /// The head that Outlook and others put over what they quote: From, Sent, To, Subject in one run.
 fn is_summary(line: &str, following: &[&str]) -> bool {
     let label = |line: &str| -> Option<usize> {
-        let (name, _) = line.trim_start_matches(['*', ' ']).split_once([':', '：'])?;
+        let (name, _) = labelled(line.trim_start_matches(['*', ' ']))?;
         let name = Some(name.trim_matches(['*', ' ', '\u{a0}'])).filter(|name| name.len() <= 40)?.to_lowercase();
         SUMMARY.iter().position(|names| names.contains(&name.as_str()))
     };
@@ -291,7 +298,7 @@ const SUBJECTS: &[&str] = &[
 
 /// The original's subject where a text cites it (`Subject: …`, `The subject of the message is: …`): the sender's words, not the bounce's.
 fn subject_of_original(line: &str) -> Option<&str> {
-    let (label, value) = line.trim_start().split_once([':', '：'])?;
+    let (label, value) = labelled(line.trim_start())?;
     let label = label.trim_matches(['*', ' ', '\u{a0}']);
     if label.len() > 60 {
         return None;

@@ -147,31 +147,37 @@ fn by_label(bytes: &[u8], label: &str) -> String {
 
 /// LF line ends, no other control characters but tab, no byte order mark. What is clean already isn't copied.
 pub fn clean_lines(text: Cow<'_, str>) -> String {
-    // Besides ASCII's controls the first octets of those beyond ASCII, of the no-break space, and of the byte order mark.
-    let unclean = |b: &u8| matches!(b, 0..=8 | 11..=31 | 0x7f | 0xc2 | 0xef);
-    if !text.as_bytes().iter().any(|b| unclean(b)) {
+    if is_clean(&text) {
         return text.into_owned();
     }
     let mut clean = String::with_capacity(text.len());
     let mut rest = &*text;
-    while let Some((own, tail)) = rest.as_bytes().iter().position(|b| unclean(b)).and_then(|at| rest.split_at_checked(at)) {
-        clean.push_str(own);
-        let mut chars = tail.chars();
-        let c = chars.next().unwrap_or_default();
-        rest = chars.as_str();
-        match c {
-            '\r' => {
-                rest = rest.strip_prefix("\r\n").or_else(|| rest.strip_prefix('\n')).unwrap_or(rest);
-                clean.push('\n');
-            }
-            '\u{feff}' => {}
-            '\u{a0}' => clean.push(' '),
-            _ if c.is_control() => {}
-            _ => clean.push(c),
-        }
+    while let Some((line, ending)) = memchr::memchr(b'\r', rest.as_bytes()).and_then(|at| rest.split_at_checked(at)) {
+        push_clean(line, &mut clean);
+        clean.push('\n');
+        rest = ["\r\r\n", "\r\n", "\r"].iter().find_map(|end| ending.strip_prefix(end)).unwrap_or_default();
     }
-    clean.push_str(rest);
+    push_clean(rest, &mut clean);
     clean
+}
+
+fn push_clean(text: &str, clean: &mut String) {
+    if is_clean(text) {
+        return clean.push_str(text);
+    }
+    clean.extend(text.chars().filter_map(|c| match c {
+        '\n' | '\t' => Some(c),
+        '\u{a0}' => Some(' '),
+        _ if c.is_control() || c == '\u{feff}' => None,
+        _ => Some(c),
+    }));
+}
+
+/// Whether nothing needs to be taken out: neither ASCII's controls, nor what the first octets of C1's, the no-break space's and the byte order
+/// mark's begin. All octets are looked at without a branch, many at once.
+fn is_clean(text: &str) -> bool {
+    let unclean = |b: u8| matches!(b, 0..=8 | 11..=31 | 0x7f | 0xc2 | 0xef);
+    !text.bytes().fold(false, |found, b| found | unclean(b))
 }
 
 /// A fact of one line: white space runs become one space, control characters go, and it is cut at `MAX_FACT`. `None` where nothing is left.
