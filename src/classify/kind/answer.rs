@@ -134,6 +134,11 @@ impl Signs<'_> {
     }
 
     fn auto_reply(&self) -> Option<Nature> {
+        // RFC 5436, section 2.7.1: that is told of a mail, not answered to one.
+        if self.report.header.auto_submitted.as_deref().is_some_and(|value| value.trim().to_ascii_lowercase().starts_with("auto-notified"))
+        {
+            return None;
+        }
         let (subject, notice) = (self.subject(Status::AutoReply), self.notice(Status::AutoReply));
         let date = self.report.header.date();
         let dated = || returns(self.subject.norm(), "", date).is_some();

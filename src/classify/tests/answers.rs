@@ -91,3 +91,19 @@ fn an_expiry_in_the_words_of_a_delay() {
     report.prose = words("Connection timed out");
     assert_eq!(one(&report).status, Status::TransientBounce);
 }
+
+#[test]
+fn who_left_may_give_an_address_of_their_own() {
+    let left = |from: &str| one(&mail(from, "New address", "I left the company; please write to <dora.miller@moved.test> from now on.\n"));
+    let moved = left("dora@example.org");
+    assert_eq!((moved.status, moved.new_address.as_deref()), (Status::AddressChange, Some("dora.miller@moved.test")));
+    let colleague = left("alice@example.org");
+    assert_eq!((colleague.status, colleague.new_address), (Status::AutoReply, None));
+}
+
+#[test]
+fn a_notification_is_no_answer() {
+    let mut report = mail("postmaster@example.org", "New mail: ticket opened", "Notification of new message.\n");
+    report.header.auto_submitted = Some("auto-notified; owner-email=\"tina@example.org\"".into());
+    assert_eq!(one(&report).status, Status::Undetermined);
+}
