@@ -36,6 +36,9 @@ const FAILURES: &[&str] = &[
 struct Label {
     file: String,
     family: String,
+    /// The envelope's recipient.
+    #[serde(default)]
+    rcpt: Option<String>,
     recipients: Vec<Wanted>,
     #[serde(default)]
     note: String,
@@ -167,7 +170,18 @@ fn pair<'a>(label: &'a Label, verdicts: &'a [Verdict]) -> (Pairs<'a>, Vec<&'a Ve
     (pairs, left)
 }
 
-fn score(folder: &Path) -> Score {
+impl Label {
+    /// Whom the envelope's recipient names in its VERP form, `b+spring+alice=example.org@returns.test`. One that several recipients share names
+    /// none of them.
+    fn verp_address(&self) -> Option<String> {
+        let local = self.rcpt.as_deref()?.split('@').next()?.rsplit('+').next()?;
+        let (name, domain) = local.rsplit_once('=')?;
+        (self.recipients.len() == 1).then(|| format!("{name}@{domain}"))
+    }
+}
+
+/// `verp`: with the recipient that the envelope names, as the daemon sees the mails; else as a file is told.
+fn score(folder: &Path, verp: bool) -> Score {
     let misses = std::env::var_os("BOUNCED_MISSES").is_some();
     let half = std::env::var("BOUNCED_HALF").ok().and_then(|half| half.parse::<u32>().ok());
     let labels = std::fs::read_to_string(folder.join("labels.jsonl")).expect("labels.jsonl");
@@ -180,7 +194,8 @@ fn score(folder: &Path) -> Score {
         }
         let raw = std::fs::read(folder.join("mail").join(&label.file)).expect("a mail");
         let report = message::read(&raw);
-        let told = tell(&report, &Envelope::default());
+        let verp_address = label.verp_address().filter(|_| verp);
+        let told = tell(&report, &Envelope { verp_address: verp_address.as_deref(), ..Envelope::default() });
         if std::env::var("BOUNCED_SHOW").is_ok_and(|shown| label.file.contains(&shown)) {
             println!("{report:#?}\n{told:#?}");
         }
@@ -193,12 +208,29 @@ fn score(folder: &Path) -> Score {
     for (family, (right, all)) in families.iter().filter(|(_, (right, all))| right != all) {
         println!("  {family}: {right}/{all}");
     }
-    println!("{}: {}", folder.display(), score.figures());
+    println!("{}{}: {}", folder.display(), if verp { " with VERP" } else { "" }, score.figures());
     score
 }
 
-/// The folder's name beside the corpus, and what it must reach: status, address, spurious, false-hard.
-const THRESHOLDS: [(&str, f64, f64, f64, f64); 2] = [("", 0.993, 0.992, 0.0, 0.005), ("captured", 0.998, 0.98, 0.0, 0.0)];
+/// The folder beside the corpus, whether its envelopes are known, and what must be reached there. Demanded are a status of 0.985, an address of
+/// 0.99, spurious and false-hard of at most 0.005; what is reached already is held.
+struct Held {
+    folder: &'static str,
+    verp: bool,
+    status: f64,
+    address: f64,
+    spurious: f64,
+    false_hard: f64,
+}
+
+/// In three success notices of `captured` (`dsn-success-full`) the label has the address that an alias led to, while the notice names with
+/// Original-Recipient the one that was written to, which goes first: without the envelope these addresses count as wrong whoever is right. With
+/// its VERP recipient, as the daemon sees them, every address can be right.
+const HELD: [Held; 3] = [
+    Held { folder: "", verp: false, status: 0.993, address: 0.992, spurious: 0.0, false_hard: 0.005 },
+    Held { folder: "captured", verp: false, status: 0.998, address: 0.98, spurious: 0.0, false_hard: 0.0 },
+    Held { folder: "captured", verp: true, status: 0.998, address: 0.99, spurious: 0.0, false_hard: 0.0 },
+];
 
 #[test]
 fn real_mail_is_told_right() {
@@ -207,21 +239,21 @@ fn real_mail_is_told_right() {
         return;
     };
     let whole = std::env::var_os("BOUNCED_HALF").is_none();
-    for (name, status, address, spurious, false_hard) in THRESHOLDS {
-        let folder = if name.is_empty() { corpus.clone() } else { corpus.with_file_name(name) };
+    for held in HELD {
+        let folder = if held.folder.is_empty() { corpus.clone() } else { corpus.with_file_name(held.folder) };
         if !folder.join("labels.jsonl").exists() {
             println!("left out: {} has no labels.jsonl", folder.display());
             continue;
         }
-        let score = score(&folder);
+        let score = score(&folder, held.verp);
         if !whole {
             continue;
         }
         assert!(score.messages > 100, "{}", score.messages);
-        assert!(share(score.status, score.recipients) >= status, "{}", score.figures());
-        assert!(share(score.address, score.addresses) >= address, "{}", score.figures());
-        assert!(share(score.spurious, score.recipients) <= spurious, "{}", score.figures());
-        assert!(share(score.false_hard, score.said_hard) <= false_hard, "{}", score.figures());
+        assert!(share(score.status, score.recipients) >= held.status, "{}", score.figures());
+        assert!(share(score.address, score.addresses) >= held.address, "{}", score.figures());
+        assert!(share(score.spurious, score.recipients) <= held.spurious, "{}", score.figures());
+        assert!(share(score.false_hard, score.said_hard) <= held.false_hard, "{}", score.figures());
         assert_eq!(score.others_failed, 0, "{}", score.figures());
     }
 }

@@ -165,6 +165,11 @@ fn words_looked_at_last() {
     assert_told(include_str!("telling/replies_third.txt"));
 }
 
+#[test]
+fn what_makers_document() {
+    assert_told(include_str!("telling/replies_fourth.txt"));
+}
+
 fn assert_told(list: &str) {
     let all = std::env::var_os("BOUNCED_MISSES").is_some();
     let (replies, wrappers) = (replies(list), wrappers());

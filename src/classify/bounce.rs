@@ -26,7 +26,7 @@ const MAX_DIAGNOSTIC: usize = 1000;
 const MAX_HOST: usize = 255;
 
 /// "host mx.example.org [192.0.2.1]", as Postfix and Exim say it.
-static HOST: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?i)\bhost\s+([a-z0-9][a-z0-9.\-]{2,200})\s*\[").ok());
+static HOST: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?i)(?-u:\b)host\s+([a-z0-9][a-z0-9.\-]{2,200})\s*\[").ok());
 
 pub fn verdicts<'a>(report: &'a Report, envelope: &Envelope<'_>, prose: &'a Prose, nature: &Nature) -> Vec<Judged<'a>> {
     let recipients = recipient::recipients(report, prose);

@@ -3,6 +3,8 @@
 //! Standard forms come first (RFC 3464, 5965, 8098), then what header, subject and words say together. No single word makes a bounce:
 //! signs are weighed, so that a forwarded bounce, a list post or a person's reply stays what it is (taxonomy rule 5).
 
+use std::cell::OnceCell;
+
 use crate::{
     message::{Form, Report},
     taxonomy::Status,
@@ -42,18 +44,23 @@ struct Signs<'a> {
     report: &'a Report,
     subject: Text<'a>,
     human: Text<'a>,
-    /// What stands above all that is quoted or signed.
-    own: &'a str,
-    opening: Text<'a>,
+    prose: &'a Prose,
+    opening: OnceCell<Opening>,
     subject_hits: Vec<Hit>,
     notice_hits: Vec<Hit>,
-    opening_hits: Vec<Hit>,
     daemon: bool,
     null_sender: bool,
+    /// The reverse-path is known, and not null.
+    answerable: bool,
     /// An SMTP reply that refuses stands in the prose, at the head of a line.
     smtp_reply: bool,
-    /// The text names an address.
-    named: bool,
+}
+
+/// What stands above all that is quoted or signed: looked at only where it is no bounce.
+struct Opening {
+    own: String,
+    text: Text<'static>,
+    hits: Vec<Hit>,
 }
 
 pub fn nature(report: &Report, envelope: &Envelope<'_>, prose: &Prose) -> Nature {
@@ -70,8 +77,7 @@ pub fn nature(report: &Report, envelope: &Envelope<'_>, prose: &Prose) -> Nature
 }
 
 fn by_signs<T>(report: &Report, envelope: &Envelope<'_>, prose: &Prose, judge: impl FnOnce(&Signs<'_>) -> T) -> T {
-    let (opening, own) = (opening(&prose.human), said::without_replies(&prose.human));
-    judge(&Signs::read(report, envelope, prose, &opening, &own))
+    judge(&Signs::read(report, envelope, prose))
 }
 
 /// What speaks for one sort or another, in words; the heaviest subject and words first.
@@ -86,34 +92,40 @@ impl Nature {
 }
 
 impl<'a> Signs<'a> {
-    fn read(report: &'a Report, envelope: &Envelope<'_>, prose: &Prose, opening: &'a str, own: &'a str) -> Signs<'a> {
+    fn read(report: &'a Report, envelope: &Envelope<'_>, prose: &'a Prose) -> Signs<'a> {
         let header = &report.header;
         let subject = Text::new(header.subject.as_deref().unwrap_or_default());
         // What a server said of the cause says nothing of what sort of notice it is.
-        let human = Text::new(own);
-        let (opening, own) = (Text::new(opening), opening);
+        let human = Text::new(said::without_replies(&prose.human));
         let (subject_hits, notice_hits) = (tables::find(&subject, Scope::Subject), tables::find(&human, Scope::Notice));
-        let opening_hits = tables::find(&opening, Scope::Notice);
-        let null_sender =
-            envelope.reverse_path.or(header.return_path.as_deref()).is_some_and(|path| path.trim_matches(['<', '>', ' ']).is_empty());
+        let reverse_path = envelope.reverse_path.or(header.return_path.as_deref()).map(|path| path.trim_matches(['<', '>', ' ']));
+        let null_sender = reverse_path.is_some_and(str::is_empty);
         let smtp_reply = prose.human.lines().take(200).any(|line| {
             let line = line.trim_start();
             line.starts_with(['4', '5']) && !reply::codes(text::cut(line, 200), true).codes.is_empty()
         });
         Signs {
             smtp_reply,
-            named: !prose.mentioned.is_empty(),
             report,
             subject,
             human,
-            own,
-            opening,
+            prose,
+            opening: OnceCell::new(),
             subject_hits,
             notice_hits,
-            opening_hits,
             daemon: is_daemon(report),
             null_sender,
+            answerable: reverse_path.is_some_and(|path| !path.is_empty()),
         }
+    }
+
+    fn opening(&self) -> &Opening {
+        self.opening.get_or_init(|| {
+            let own = opening(&self.prose.human);
+            let text = Text::new(own.clone());
+            let hits = tables::find(&text, Scope::Notice);
+            Opening { own, text, hits }
+        })
     }
 
     fn told(&self) -> Vec<String> {
@@ -233,15 +245,42 @@ impl<'a> Signs<'a> {
         let beside = self.null_sender || self.report.original.is_some();
         signs += by_subject.map_or(0, |weight| if weight >= SURE { 3 } else { i32::from(beside) });
         signs += by_notice.map_or(0, |weight| if weight >= 90 { 4 } else { 2 });
+        // Somebody who can be answered tells of a parcel or of a mailbox in the same words.
+        let plain = by_notice.is_some_and(|weight| weight >= 90);
+        signs -= if self.answerable && !plain && !beside && !self.daemon && !self.smtp_reply { 2 } else { 0 };
         signs -= if reply && !self.daemon { 3 } else { 0 };
         signs -= if self.auto_reply_sure() && !self.has_fields() { 4 } else { 0 };
         signs -= if self.challenge().is_some() && !self.has_fields() { 4 } else { 0 };
         // A list manager that refuses a post sends it back; its help text only tells who may post.
         signs -= if self.plain().is_some() && self.report.original.is_none() && !self.has_fields() { 4 } else { 0 };
         signs -= if self.complaint().is_some() && !self.has_fields() { 6 } else { 0 };
-        // Words alone are what phishing has: nothing came back, no mail system speaks, nobody is named.
-        let proof = self.daemon || beside || self.smtp_reply || self.named || self.has_fields() || !header.failed_recipients.is_empty();
-        (signs >= BOUNCE && (proof || self.report.form == Form::Dsn)).then(|| self.as_bounce())
+        signs += if (1..BOUNCE).contains(&signs) && self.tells_a_cause() { 3 } else { 0 };
+        (signs >= BOUNCE && self.proof()).then(|| self.as_bounce())
+    }
+
+    /// Words alone are what phishing has: nothing came back, no mail system speaks, nobody is named.
+    fn proof(&self) -> bool {
+        self.daemon
+            || self.null_sender
+            || self.report.original.is_some()
+            || self.smtp_reply
+            || self.report.form == Form::Dsn
+            || !self.report.header.failed_recipients.is_empty()
+            || !self.prose.named().mentioned.is_empty()
+    }
+
+    /// No person's mail, by its envelope and header or by what it brings back, and it says plainly why a delivery failed.
+    fn tells_a_cause(&self) -> bool {
+        let generated = self
+            .report
+            .header
+            .auto_submitted
+            .as_deref()
+            .is_some_and(|value| value.trim().to_ascii_lowercase().starts_with("auto-generated"));
+        let machine = self.null_sender && (generated || self.report.original.is_some());
+        let answers =
+            self.subject(Status::AutoReply).is_some() || self.notice(Status::AutoReply).is_some() || self.autoresponder().is_some();
+        machine && !answers && tables::find(&self.human, Scope::Cause).first().is_some_and(|hit| hit.rule.weight > tables::EXACT)
     }
 
     fn as_bounce(&self) -> Nature {

@@ -8,15 +8,18 @@
 //! [`explain`] shows the same steps, taken by the same code.
 
 mod author;
+mod automata;
 mod bounce;
 mod dates;
 mod footer;
+mod forms;
 mod human;
 mod judged;
 mod kind;
 mod moved;
 mod operator;
 mod person;
+mod phrases;
 mod prose;
 mod recipient;
 mod reply;
@@ -25,6 +28,7 @@ mod said;
 mod tables;
 mod text;
 mod trace;
+mod transcript;
 mod verdict;
 mod weigh;
 

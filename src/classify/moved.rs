@@ -39,11 +39,11 @@ pub fn moved(report: &Report, human: &str) -> Option<Moved> {
     let own = opening(human);
     let words = Text::new(&own);
     let hits = tables::find(&words, Scope::Notice);
-    // Who left names a colleague, not themselves.
+    // Who left names a colleague, unless the address bears their own name.
     let left = hits.iter().any(|hit| hit.rule.name == "left-notice");
-    let theirs = |hit: &&tables::Hit| hit.rule.status == Status::AddressChange && (hit.rule.weight >= FIRST_PERSON || !left);
-    let first_person = hits.iter().filter(theirs).find_map(|hit| {
-        let new_address = new_address(report, &words, hit.range.start)?;
+    let theirs = |weight: u8, new: &str| !left || weight >= FIRST_PERSON || is_namesake(report, new);
+    let first_person = hits.iter().filter(|hit| hit.rule.status == Status::AddressChange).find_map(|hit| {
+        let new_address = new_address(report, &words, hit.range.start).filter(|new| theirs(hit.rule.weight, new))?;
         Some(Moved {
             rule: hit.rule.name.clone(),
             evidence: Some(words.evidence(hit.range.clone())),
@@ -51,7 +51,21 @@ pub fn moved(report: &Report, human: &str) -> Option<Moved> {
             new_address,
         })
     });
-    first_person.or_else(|| if left { None } else { announced(report, human) })
+    first_person.or_else(|| announced(report, human).filter(|moved| theirs(0, &moved.new_address)))
+}
+
+/// Whether an address bears the writer's name: all words of the one local part stand in the other.
+fn is_namesake(report: &Report, new: &str) -> bool {
+    let words = |address: &str| -> Vec<String> {
+        let local = address::split(address).map_or("", |(local, _)| local);
+        local.split(['.', '-', '_', '+']).filter(|word| word.chars().count() > 2).map(str::to_owned).collect()
+    };
+    let new = words(new);
+    report.header.from.iter().filter_map(|one| address::normal(one)).filter(|one| !system_address(one)).any(|from| {
+        let old = words(&from);
+        let within = |some: &[String], all: &[String]| !some.is_empty() && some.iter().all(|word| all.contains(word));
+        within(&old, &new) || within(&new, &old)
+    })
 }
 
 fn announced(report: &Report, human: &str) -> Option<Moved> {

@@ -36,7 +36,8 @@ pub struct OperatorRule {
 #[derive(Debug, Clone, Default)]
 pub struct OperatorRules {
     rules: Vec<OperatorRule>,
-    any: RegexSet,
+    /// All of them; none where there are no rules.
+    any: Option<RegexSet>,
 }
 
 /// A rule that decided, and the words it matched: bounded, on one line, no control characters.
@@ -129,7 +130,7 @@ impl OperatorRules {
             .size_limit(MAX_TOGETHER)
             .build()
             .map_err(|_| "the rules are too large together; write fewer or simpler ones".to_owned())?;
-        Ok(OperatorRules { rules, any })
+        Ok(OperatorRules { rules, any: Some(any) })
     }
 
     pub fn is_empty(&self) -> bool {
@@ -142,12 +143,10 @@ impl OperatorRules {
 
     /// The first rule for one of `hosts` that matches, and the first of `texts` that it matches in.
     pub fn find(&self, texts: &[&str], hosts: &[&str]) -> Option<Matched<'_>> {
-        if self.is_empty() {
-            return None;
-        }
+        let any = self.any.as_ref()?;
         let texts = texts.iter().map(|text| cut(text, MAX));
         let in_text = |text| {
-            let rule = self.any.matches(text).into_iter().find(|&at| self.rules.get(at).is_some_and(|rule| rule.is_for(hosts)))?;
+            let rule = any.matches(text).into_iter().find(|&at| self.rules.get(at).is_some_and(|rule| rule.is_for(hosts)))?;
             Some((rule, text))
         };
         let (at, text) = texts.filter_map(in_text).reduce(|best, next| if next.0 < best.0 { next } else { best })?;

@@ -63,7 +63,7 @@ fn complained(report: &Report, prose: &Prose) -> Option<String> {
         .filter(|(name, _)| name.contains("recipient") || name.contains("rcpt"))
         .map(|(_, value)| value);
     let to = original.flat_map(|original| &original.to);
-    feedback.chain(marked).chain(to).find_map(|one| prose::address_in(one)).or_else(|| prose.introduced.first().cloned())
+    feedback.chain(marked).chain(to).find_map(|one| prose::address_in(one)).or_else(|| prose.named().introduced.first().cloned())
 }
 
 /// The person whose mailbox answered: the one it is from, unless that is no mailbox of a person.
@@ -82,7 +82,7 @@ fn answered(report: &Report, prose: &Prose) -> Option<String> {
     let original: Vec<String> = report.original.iter().flat_map(|original| &original.to).filter_map(|to| address::normal(to)).collect();
     let single = original.first().filter(|_| original.len() == 1).cloned();
     let reply_to = report.header.reply_to.iter().filter_map(|one| address::normal(one)).find(|one| !faceless(one));
-    let named = prose.introduced.iter().chain(&prose.mentioned).find(|one| !ours.contains(one) && !faceless(one)).cloned();
+    let named = prose.named().introduced.iter().chain(&prose.named().mentioned).find(|one| !ours.contains(one) && !faceless(one)).cloned();
     single.or(reply_to).or(named).or(from)
 }
 

@@ -3,13 +3,13 @@
 //! Software has written this part in its own way for forty years. What notices have in common: a failed address stands at the head of a line
 //! and its reason follows; or a sentence leads up to it. What a notice returns of the original is cut off first.
 
-use std::{collections::HashSet, sync::LazyLock};
+use std::{cell::OnceCell, collections::HashSet, sync::LazyLock};
 
 use regex::Regex;
 
 use crate::address;
 
-use super::{human, text::cut};
+use super::{human, text::cut, transcript::Transcript};
 
 /// So many recipients are taken from prose.
 const MAX_HEADS: usize = 100;
@@ -29,21 +29,29 @@ pub struct Prose {
     /// Without what is returned or quoted.
     pub human: String,
     pub sections: Vec<Section>,
-    /// Addresses that an SMTP `RCPT TO` names, in normal form.
+    /// Words that stand alone where an address would: a local part whose domain was taken off.
+    pub local_parts: Vec<String>,
+    /// With the lines that are worth nothing as a cause; none where there are no such lines.
+    whole: Option<String>,
+    named: OnceCell<Named>,
+}
+
+/// Addresses in running text, in normal form, each once. Looked for only where fields and heads of paragraphs name nobody.
+#[derive(Debug, Default)]
+pub struct Named {
+    /// Those that an SMTP `RCPT TO` names.
     pub commanded: Vec<String>,
-    /// Addresses that a sentence leads up to.
+    /// Those that a sentence leads up to.
     pub introduced: Vec<String>,
     /// Any others.
     pub mentioned: Vec<String>,
-    /// Words that stand alone where an address would: a local part whose domain was taken off.
-    pub local_parts: Vec<String>,
 }
 
-const ADDRESS: &str = r#"(?:"[^"\r\n@]+"|[\p{L}\p{N}._+=%&#*!~^$'?{}/\-]+)@[\p{L}\p{N}][\p{L}\p{N}.\-]*[\p{L}\p{N}]"#;
+const ADDRESS: &str = r#"(?:"[^"\r\n@]+"|[\p{L}\p{N}._+=%&#*!~^$'?{}/\-]+)@[\p{L}\p{N}]+(?:(?:\.|-+)[\p{L}\p{N}]+)*"#;
 
 static ADDRESSES: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(ADDRESS).ok());
 
-static COMMAND: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!(r"(?i)\brcpt\s+to:?\s*<?({ADDRESS})")).ok());
+static COMMAND: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!(r"(?i)(?-u:\b)rcpt\s+to:?\s*<?({ADDRESS})")).ok());
 
 /// Words that lead up to a failed address, in the languages of common software.
 static LEADS: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -56,7 +64,7 @@ static LEADS: LazyLock<Option<Regex>> = LazyLock::new(|| {
 /// Words that lead up to the address of somebody who can help.
 static HELPERS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let words = r"(?P<tried>tried to |attempted to )?(?:forward|contact|report|write|appeal|questions?|assistance|help|removal|removed|delist\w*|unblock\w*|information)";
-    Regex::new(&format!(r"(?i)\b{words}\b[^@.:;\n]{{0,60}}[\s<(\[:](?P<helper>{ADDRESS})")).ok()
+    Regex::new(&format!(r"(?i)(?-u:\b){words}(?-u:\b)[^@.:;\n]{{0,60}}[\s<(\[:](?P<helper>{ADDRESS})")).ok()
 });
 
 static JSON: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!(r#"(?i)"?emailAddress\\*"\s*:\s*\\*"({ADDRESS})"#)).ok());
@@ -78,34 +86,26 @@ static SENTENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 impl Prose {
     pub fn read(prose: &str) -> Prose {
-        let mut read = Prose { human: human::human(prose), ..Prose::default() };
-        let human = std::mem::take(&mut read.human);
+        let mut read = Prose::default();
+        let human = human::human(prose);
         let guesses = read.sections(&human);
-        let captures = |form: &LazyLock<Option<Regex>>| -> Vec<String> {
-            let Some(form) = form.as_ref() else { return Vec::new() };
-            form.captures_iter(&human).filter_map(|found| clean(found.get(1)?.as_str())).take(MAX_HEADS).collect()
-        };
-        let helpers: Vec<String> = HELPERS
-            .iter()
-            .flat_map(|form| form.captures_iter(&human))
-            .filter(|found| found.name("tried").is_none())
-            .filter_map(|found| clean(found.name("helper")?.as_str()))
-            .take(MAX_HEADS)
-            .collect();
-        let strange = |list: Vec<String>| -> Vec<String> { distinct(list.into_iter().filter(|one| !helpers.contains(one)).collect()) };
-        read.commanded = distinct(captures(&COMMAND));
-        read.introduced = strange(captures(&JSON).into_iter().chain(captures(&LEADS)).collect());
-        read.mentioned = strange(addresses(&human));
-        read.human =
+        if guesses.is_empty() {
+            return Prose { human, ..read };
+        }
+        let own =
             human.lines().filter(|line| !guesses.contains(line)).fold(String::with_capacity(human.len()), |all, line| all + line + "\n");
-        read
+        Prose { human: own, whole: Some(human), ..read }
+    }
+
+    /// The addresses in the text, found when they are first asked for.
+    pub fn named(&self) -> &Named {
+        self.named.get_or_init(|| Named::read(self.whole.as_deref().unwrap_or(&self.human)))
     }
 
     /// The paragraph about one of `names`.
     pub fn section(&self, names: &[&str]) -> Option<&Section> {
         self.sections.iter().find(|section| names.contains(&section.address.as_str()))
     }
-
     /// Finds the paragraphs. Returns the lines that are worth nothing, see [`Transcript`].
     fn sections<'h>(&mut self, human: &'h str) -> HashSet<&'h str> {
         let mut current: Option<usize> = None;
@@ -154,43 +154,39 @@ impl Prose {
     }
 }
 
-/// sendmail's account of the dialogue. It belongs to all recipients; what sendmail says in its own name after a server's reply is a guess
-/// ("550 5.1.1 User unknown", "554 5.0.0 Service unavailable" whatever the reply was) or follows from it ("503 Need RCPT").
-#[derive(Debug, Default)]
-struct Transcript<'a> {
-    open: bool,
-    replied: bool,
-    lines: Vec<&'a str>,
-    guesses: HashSet<&'a str>,
-}
-
-impl<'a> Transcript<'a> {
-    fn takes(&mut self, line: &'a str) -> bool {
-        let start = line.trim_start();
-        if start.starts_with("--") && line.to_ascii_lowercase().contains("transcript of session follows") {
-            self.open = true;
-            return true;
+impl Named {
+    fn read(human: &str) -> Named {
+        if !human.contains('@') {
+            return Named::default();
         }
-        if !self.open {
-            return false;
+        let captures = |form: &LazyLock<Option<Regex>>| -> Vec<String> {
+            let Some(form) = form.as_ref() else { return Vec::new() };
+            form.captures_iter(human).filter_map(|found| clean(found.get(1)?.as_str())).take(MAX_HEADS).collect()
+        };
+        let helpers: Vec<String> = HELPERS
+            .iter()
+            .flat_map(|form| form.captures_iter(human))
+            .filter(|found| found.name("tried").is_none())
+            .filter_map(|found| clean(found.name("helper")?.as_str()))
+            .take(MAX_HEADS)
+            .collect();
+        let strange = |list: Vec<String>| -> Vec<String> { distinct(list.into_iter().filter(|one| !helpers.contains(one)).collect()) };
+        Named {
+            commanded: distinct(captures(&COMMAND)),
+            introduced: strange(captures(&JSON).into_iter().chain(captures(&LEADS)).collect()),
+            mentioned: strange(addresses(human)),
         }
-        let reply = start.strip_prefix("<<< ");
-        self.replied |= reply.is_some_and(|reply| reply.starts_with(['4', '5']));
-        let own = start.starts_with(['4', '5']) && start.bytes().take(3).all(|b| b.is_ascii_digit());
-        let follows = reply.is_some_and(|reply| reply.starts_with("503"));
-        if follows || own && self.replied {
-            self.guesses.insert(line);
-        } else {
-            self.lines.push(line);
-        }
-        true
     }
 }
 
 /// A line that begins with an address: the address and what follows on the line.
 fn head<'a>(line: &'a str, before: &str) -> Option<(String, &'a str)> {
+    if !line.as_bytes().contains(&b'@') {
+        return None;
+    }
     let trimmed =
         line.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '-' | '*' | '•' | '·' | '>' | '→' | '|' | '+' | '#')).trim_end();
+    let trimmed = unnumbered(trimmed);
     let found = ADDRESSES.as_ref()?.find(trimmed)?;
     let address = clean(found.as_str())?;
     let lead = trimmed.get(..found.start())?;
@@ -205,7 +201,7 @@ fn head<'a>(line: &'a str, before: &str) -> Option<(String, &'a str)> {
         return None;
     }
     let ends = tail.is_empty()
-        || tail.starts_with([':', ';', ',', '.', '(', '<', '-', '–', '='])
+        || tail.starts_with([':', ';', ',', '.', '(', '<', '-', '–', '=', '|'])
         || tail.starts_with("on ")
         || rest.starts_with("...")
         || replies(tail);
@@ -221,6 +217,13 @@ fn head<'a>(line: &'a str, before: &str) -> Option<(String, &'a str)> {
         || LABEL.as_ref().is_some_and(|form| form.is_match(lead.trim_end_matches(['<', '"'])));
     let fits = if bare.is_empty() { ends } else { (named || labelled) && (tail.is_empty() || tail.starts_with(['<', ':', ';', '('])) };
     (fits && !system_address(&address)).then_some((address, rest.trim_start_matches(['>', '"', '\'', ')', ']', '»', ':', '.', ' '])))
+}
+
+/// A line of a list without its number, "1." or "2)".
+fn unnumbered(line: &str) -> &str {
+    let rest = line.trim_start_matches(|c: char| c.is_ascii_digit());
+    let number = line.len() - rest.len();
+    rest.strip_prefix(['.', ')']).filter(|rest| (1..=3).contains(&number) && rest.starts_with(' ')).map_or(line, str::trim_start)
 }
 
 /// Whether an SMTP reply stands in the rest of a line.
@@ -253,11 +256,19 @@ pub fn address_in(field: &str) -> Option<String> {
 
 fn clean(found: &str) -> Option<String> {
     let bare = found.trim_matches(['\'', '.', '*', '#', '/', '=', '?', '!', '&']);
+    // The key of a log line is no part of the address that it names.
+    let bare = match bare.split_once('=') {
+        Some((key, value)) if KEYS.contains(&key.to_ascii_lowercase().as_str()) && value.contains('@') => value,
+        _ => bare,
+    };
     let address = address::normal(bare)?;
     let (local, domain) = address::split(&address)?;
     let dotted = domain.contains('.') && !domain.ends_with(|c: char| c.is_ascii_digit());
     (dotted && !local.contains("//")).then_some(address)
 }
+
+/// What logs and programs write before a recipient.
+const KEYS: &[&str] = &["to", "rcpt", "rcpt_to", "recipient", "recip", "orig_to", "orcpt", "addr"];
 
 /// Local parts of mail systems, and of those who help.
 const SYSTEM: &[&str] = &[
@@ -291,84 +302,4 @@ pub fn distinct(list: Vec<String>) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_form_compiles() {
-        for (name, form) in [
-            ("address", &ADDRESSES),
-            ("command", &COMMAND),
-            ("leads", &LEADS),
-            ("json", &JSON),
-            ("helpers", &HELPERS),
-            ("not failed", &NOT_FAILED),
-            ("label", &LABEL),
-            ("sentence", &SENTENCE),
-        ] {
-            assert!(form.is_some(), "{name}");
-        }
-    }
-
-    fn heads(text: &str) -> Vec<String> {
-        Prose::read(text).sections.into_iter().map(|section| section.address).collect()
-    }
-
-    #[test]
-    fn recipients_at_the_head_of_a_line() {
-        for line in [
-            "<alice@example.org>:",
-            "<alice@example.org>: host mx.example.org[192.0.2.1] said: 550",
-            "<Alice@Example.ORG> (expanded from <bob@example.com>): unknown user: \"alice\"",
-            "  alice@example.org",
-            "-> alice@example.org",
-            " -- alice@example.org",
-            "'alice@example.org' on 6/12/2026 1:00 PM",
-            "Alice Example<mailto:alice@example.org>",
-            "alice@example.org<mailto:alice@example.org>",
-            "Alice Example (alice@example.org)<mailto:alice@example.org>",
-            "\"Alice\" <alice@example.org>",
-            "Addressed To: alice@example.org",
-            "Recipient: [SMTP:alice@example.org]",
-            "alice@example.org: [192.0.2.5], 550 alice@example.org... No such user",
-        ] {
-            assert_eq!(heads(&format!("Delivery failed for these:\n\n{line}\n")), ["alice@example.org"], "{line}");
-        }
-        for line in [
-            "From: alice@example.org",
-            "write to alice@example.org for help",
-            "550 5.1.1 <alice@example.org>... User unknown",
-            "551 5.1.6 User has moved; please try <alice@example.org>",
-            "postmaster@example.org",
-        ] {
-            assert_eq!(heads(line), [""; 0], "{line}");
-        }
-    }
-
-    #[test]
-    fn paragraphs_belong_to_their_recipients() {
-        let read = Prose::read(
-            "Hi. I wasn't able to deliver.\n\n<a@example.org>:\nUser unknown.\n\n<b@example.org>:\nMailbox full.\n\n--- Below this line is a copy of the message.\n\nReturn-Path: <c@example.org>\n<c@example.org>:\n",
-        );
-        assert_eq!(read.sections.len(), 2);
-        assert!(read.sections[0].text.contains("User unknown") && !read.sections[0].text.contains("full"));
-        assert!(read.sections[1].text.contains("full"));
-        assert!(!read.mentioned.contains(&"c@example.org".to_owned()));
-    }
-
-    #[test]
-    fn sentences_that_lead_up_to_a_recipient() {
-        for text in [
-            "Your message to alice@example.org couldn't be delivered.",
-            "The following message to <alice@example.org> was undeliverable.",
-            "Ihre Nachricht an alice@example.org konnte nicht zugestellt werden.",
-            "Votre message à alice@example.org n'a pas pu être remis.",
-            "{\\\"emailAddress\\\":\\\"alice@example.org\\\",\\\"action\\\":\\\"failed\\\"}",
-            "Письмо по адресу alice@example.org не доставлено",
-            "收件人:<alice@example.org>",
-        ] {
-            assert_eq!(Prose::read(text).introduced, ["alice@example.org"], "{text}");
-        }
-        assert_eq!(Prose::read("after RCPT TO:<alice@example.org>:").commanded, ["alice@example.org"]);
-    }
-}
+mod tests;

@@ -92,15 +92,15 @@ fn unlisted<'a>(report: &'a Report, prose: &Prose) -> Vec<Recipient<'a>> {
     let listed: Vec<String> = report.header.failed_recipients.iter().filter_map(|one| address_in(one)).collect();
     let disposed = report.disposition.iter().flat_map(|one| one.original_recipient.iter().chain(&one.final_recipient));
     let disposed: Vec<String> = disposed.filter_map(|one| address_in(one)).take(1).collect();
-    let choices = [listed, disposed, strange(&headed), strange(&prose.commanded)];
+    let choices = [listed, disposed, strange(&headed), strange(&prose.named().commanded)];
     if let Some(all) = choices.into_iter().find(|list| !list.is_empty()) {
         return distinct(all).into_iter().take(MAX).map(named).collect();
     }
     let local = || local_part(report, prose, &original);
     let single = |list: Vec<String>| list.into_iter().next();
-    let one = single(strange(&prose.introduced))
+    let one = single(strange(&prose.named().introduced))
         .or_else(local)
-        .or_else(|| single(strange(&prose.mentioned)))
+        .or_else(|| single(strange(&prose.named().mentioned)))
         .or_else(|| single(original.clone()).filter(|_| original.len() == 1))
         .or_else(|| single(headed));
     one.map(named).into_iter().collect()
@@ -112,9 +112,9 @@ fn named<'a>(address: String) -> Recipient<'a> {
 
 /// A local part whose domain was left out: the original's recipient has it, or else the host that answers for it.
 fn local_part(report: &Report, prose: &Prose, original: &[String]) -> Option<String> {
-    let is_domain = |word: &str| prose.mentioned.iter().any(|one| address::domain(one) == Some(word));
+    let is_domain = |word: &str| prose.named().mentioned.iter().any(|one| address::domain(one) == Some(word));
     let local = prose.local_parts.iter().find(|word| !is_domain(word))?;
-    let known = original.iter().chain(&prose.mentioned).find(|to| to.split('@').next() == Some(local.as_str()));
+    let known = original.iter().chain(&prose.named().mentioned).find(|to| to.split('@').next() == Some(local.as_str()));
     known.cloned().or_else(|| {
         let host = report.header.from.iter().find_map(|from| address::normal(from)).filter(|from| system_address(from))?;
         address::normal(&format!("{local}@{}", address::domain(&host)?))

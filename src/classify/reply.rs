@@ -1,5 +1,9 @@
 //! The SMTP reply inside a diagnostic: reply code, enhanced status codes, and after which command it came.
 
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+
 use super::text::{Text, is_enhanced};
 
 /// The codes that a text bears, in their order.
@@ -52,6 +56,9 @@ const STAGES: &[(&str, Stage)] = &[
     ("but greeting failed", Stage::BeforeRecipient),
     ("but my name was rejected", Stage::BeforeRecipient),
 ];
+
+static STAGE_WORDS: LazyLock<Option<AhoCorasick>> =
+    LazyLock::new(|| AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(STAGES.iter().map(|(words, _)| words)).ok());
 
 /// Reads the codes. In prose, `strict`, a number is a reply code only where an SMTP reply begins.
 pub fn codes(text: &str, strict: bool) -> Reply {
@@ -125,13 +132,23 @@ fn code_stands(before: &str, after: &str, strict: bool) -> bool {
     let begins = lead.is_empty()
         || lead.ends_with("<--")
         || lead.ends_with([':', ';', '\'', '"', '(', '<', '[', '>', '#', '\n', '\r'])
-        || lead.ends_with("Reason");
+        || announces(lead);
     begins || !strict && !lead.ends_with(|c: char| c.is_ascii_digit())
+}
+
+/// Words that stand right before a reply code in logs and tables.
+fn announces(lead: &str) -> bool {
+    let last = lead.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+    ["reason", "error", "failed", "code", "returned", "replied", "said", "response", "reply"]
+        .iter()
+        .any(|word| last.eq_ignore_ascii_case(word))
 }
 
 /// After which command the refusal came, where the text says so.
 pub fn stage(text: &Text<'_>) -> Option<Stage> {
-    STAGES.iter().find(|(words, _)| text.norm().contains(words)).map(|&(_, stage)| stage)
+    // Of several the first in the table.
+    let first = STAGE_WORDS.as_ref()?.find_overlapping_iter(text.norm()).map(|found| found.pattern().as_usize()).min()?;
+    STAGES.get(first).map(|&(_, stage)| stage)
 }
 
 #[cfg(test)]

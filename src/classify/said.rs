@@ -15,8 +15,8 @@ const MAX_REPLY: usize = 4096;
 /// Words that announce a reply, as Postfix, qmail, Exchange, CommuniGate, Google and many others have them.
 static ANNOUNCED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(concat!(
-        r"(?i)\b(?:",
-        r"(?:host|server|system|mta|site|remote)\b[^:\n]{0,80}\b(?:said|says|replied|returned|responded|answered|reported|reports)",
+        r"(?i)(?-u:\b)(?:",
+        r"(?:host|server|system|mta|site|remote)(?-u:\b)[^:\n]{0,80}(?-u:\b)(?:said|says|replied|returned|responded|answered|reported|reports)",
         r"|reason(?: for (?:the )?(?:failure|rejection|return))?|because|(?:error|diagnostic) (?:message|text|code|details?)|smtp error",
         r"|(?:response|answer|reply|error)[^:\n]{0,60}(?: was| is|returned)",
         r")(?: is| was)?(?:[ \t]*:\s*|[ \t]+')"

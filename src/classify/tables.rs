@@ -1,24 +1,18 @@
 //! The tables of codes and phrases, compiled once into linear-time automata.
 //!
-//! `codes.toml` and `phrases.toml` are read at first use. They are part of the program and checked by its tests; should one of them not
+//! `codes.toml`, `phrases.toml` and `languages.toml` are read at first use. They are part of the program and checked by its tests; should one of them not
 //! read nevertheless, the other rules go on alone.
 
-use std::{
-    collections::{HashMap, HashSet},
-    ops::Range,
-    sync::LazyLock,
-};
+use std::{cmp::Ordering, collections::HashMap, ops::Range, sync::LazyLock};
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
-use regex::{Regex, RegexSet, RegexSetBuilder};
 use serde::Deserialize;
 
 use crate::taxonomy::Status;
 
-use super::text::{self, Text};
+use super::{automata::Automata, text::Text};
 
 const CODES: &str = include_str!("codes.toml");
-const PHRASES: &str = include_str!("phrases.toml");
+const PHRASES: [&str; 2] = [include_str!("phrases.toml"), include_str!("languages.toml")];
 
 /// Words over this weight outweigh any status code, exact codes outweigh those up to it.
 pub const EXACT: u8 = 60;
@@ -27,9 +21,6 @@ pub const VAGUE: u8 = 20;
 /// What a bare SMTP reply code weighs.
 pub const REPLY: u8 = 15;
 
-/// So many octets the automaton of all regexes may take while it is found out.
-const FORMS_CACHE: usize = 16 << 20;
-
 /// Where the words of a rule are looked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -37,6 +28,8 @@ pub enum Scope {
     /// Why a delivery failed.
     #[default]
     Cause,
+    /// The same, in forms that cost more to look for: only where the words of `Cause` say little.
+    Sentence,
     /// In a diagnostic: that it is over.
     Final,
     /// What sort of mail it is.
@@ -47,7 +40,12 @@ pub enum Scope {
 }
 
 impl Scope {
-    const SOUGHT: [Scope; 4] = [Scope::Cause, Scope::Final, Scope::Notice, Scope::Subject];
+    const SOUGHT: [Scope; 5] = [Scope::Cause, Scope::Sentence, Scope::Final, Scope::Notice, Scope::Subject];
+
+    /// Whether the words of `other` are looked for together with these.
+    fn takes(self, other: Scope) -> bool {
+        self == other || self == Scope::Cause && other == Scope::Neutral
+    }
 }
 
 /// One row of `phrases.toml`.
@@ -109,40 +107,17 @@ pub struct Hit {
     pub range: Range<usize>,
 }
 
-/// What a pattern asks of the places beside it.
-#[derive(Debug, Clone, Copy)]
-struct Pattern {
-    rule: usize,
-    at_start: bool,
-    at_end: bool,
-    open_end: bool,
-}
-
-/// Phrases, compiled.
-struct Words {
-    automaton: AhoCorasick,
-    patterns: Vec<Pattern>,
-}
-
 /// All rules, compiled.
 pub struct Phrases {
     rules: Vec<Rule>,
     scopes: Vec<(Scope, Automata)>,
 }
 
-/// The rules that are looked for together.
-struct Automata {
-    ascii: Option<Words>,
-    /// The others: only asked where a text has such letters at all.
-    wide: Option<Words>,
-    forms: Vec<(usize, Regex)>,
-    any_form: RegexSet,
-}
-
 /// All codes, by code.
 pub struct Codes(HashMap<String, Code>);
 
-static TABLE: LazyLock<Phrases> = LazyLock::new(|| Phrases::compile(rules(PHRASES).unwrap_or_default()));
+static TABLE: LazyLock<Phrases> =
+    LazyLock::new(|| Phrases::compile(PHRASES.into_iter().flat_map(|toml| rules(toml).unwrap_or_default()).collect()));
 static CODE_TABLE: LazyLock<Codes> = LazyLock::new(|| Codes::read(CODES));
 
 fn rules(toml: &str) -> Result<Vec<Rule>, toml::de::Error> {
@@ -151,7 +126,17 @@ fn rules(toml: &str) -> Result<Vec<Rule>, toml::de::Error> {
 
 /// The rules of `scope` whose words stand in `text`, the heaviest first, then the longest, then the earliest; at most one hit a rule.
 pub fn find(text: &Text<'_>, scope: Scope) -> Vec<Hit> {
-    TABLE.find(text.norm(), scope)
+    let mut hits = TABLE.find(text.norm(), scope);
+    if scope == Scope::Cause && hits.first().is_none_or(|hit| hit.rule.weight <= EXACT) {
+        hits.extend(TABLE.find(text.norm(), Scope::Sentence));
+        hits.sort_by(heaviest);
+    }
+    hits
+}
+
+fn heaviest(a: &Hit, b: &Hit) -> Ordering {
+    let (longer, earlier) = (b.range.len().cmp(&a.range.len()), a.range.start.cmp(&b.range.start));
+    b.rule.weight.cmp(&a.rule.weight).then(longer).then(earlier).then(a.rule.name.cmp(&b.rule.name))
 }
 
 /// What the tables' keeper noted beside a rule, `code-5.1.1` and `reply-552` among them.
@@ -170,7 +155,8 @@ pub fn code(code: &str) -> Option<&'static Code> {
 
 impl Phrases {
     fn compile(rules: Vec<Rule>) -> Phrases {
-        let scopes = Scope::SOUGHT.into_iter().map(|scope| (scope, Automata::compile(&rules, scope))).collect();
+        let of = |scope: Scope| rules.iter().enumerate().filter(move |(_, row)| scope.takes(row.scope));
+        let scopes = Scope::SOUGHT.into_iter().map(|scope| (scope, Automata::compile(of(scope)))).collect();
         Phrases { rules, scopes }
     }
 
@@ -179,27 +165,20 @@ impl Phrases {
         let found = automata.find(text);
         let is_neutral = |rule: usize| self.rules.get(rule).is_some_and(|rule| rule.scope == Scope::Neutral);
         let neutral: Vec<Range<usize>> = found.iter().filter(|(rule, _)| is_neutral(*rule)).map(|(_, range)| range.clone()).collect();
-        let mut best: HashMap<usize, Range<usize>> = HashMap::new();
+        let mut hits: Vec<Hit> = Vec::new();
         for (rule, range) in found {
-            let Some(row) = self.rules.get(rule).filter(|row| row.scope == scope) else { continue };
+            let Some(rule) = self.rules.get(rule).filter(|row| row.scope == scope) else { continue };
             let masked = neutral.iter().any(|masked| masked.start <= range.start && range.end <= masked.end);
-            if masked || row.outside_urls && in_url(text, range.start) {
+            if masked || rule.outside_urls && in_url(text, range.start) {
                 continue;
             }
-            let kept = best.entry(rule).or_insert_with(|| range.clone());
-            if range.len() > kept.len() {
-                *kept = range;
+            match hits.iter_mut().find(|hit| std::ptr::eq(hit.rule, rule)) {
+                Some(known) if range.len() > known.range.len() => known.range = range,
+                Some(_) => {}
+                None => hits.push(Hit { rule, range }),
             }
         }
-        let mut hits: Vec<Hit> = best.into_iter().filter_map(|(rule, range)| Some(Hit { rule: self.rules.get(rule)?, range })).collect();
-        hits.sort_by(|a, b| {
-            b.rule
-                .weight
-                .cmp(&a.rule.weight)
-                .then(b.range.len().cmp(&a.range.len()))
-                .then(a.range.start.cmp(&b.range.start))
-                .then(a.rule.name.cmp(&b.rule.name))
-        });
+        hits.sort_by(heaviest);
         hits
     }
 }
@@ -209,91 +188,6 @@ fn in_url(text: &str, at: usize) -> bool {
     let before = text.get(..at).unwrap_or_default();
     let word = before.rsplit(' ').next().unwrap_or_default();
     word.contains("://") || word.contains("www.")
-}
-
-/// The forms in which a phrase is looked for: without marks on its letters, and with umlauts spelled out.
-fn spellings(phrase: &str) -> Vec<String> {
-    let mut all = vec![text::folded(phrase)];
-    if phrase.contains(['ä', 'ö', 'ü']) {
-        all.push(text::folded(&phrase.replace('ä', "ae").replace('ö', "oe").replace('ü', "ue")));
-    }
-    all
-}
-
-/// The regex crate's quick automaton knows the word boundaries of ASCII alone; texts have lost the marks on their letters, so that is
-/// enough, also for "anything within the sentence", which over all of Unicode takes ten times the memory. Other scripts do without.
-fn plain(form: &str) -> String {
-    let ascii = || form.replace(r"\b", r"(?-u:\b)").replace(r"\w", "[a-z0-9]").replace("[^.?!]", r#"[ "-\-/->@-~]"#);
-    if form.is_ascii() { ascii() } else { form.replace(r"\b", "") }
-}
-
-impl Automata {
-    fn compile(rules: &[Rule], scope: Scope) -> Automata {
-        let (mut ascii, mut wide, mut forms) = (Vec::new(), Vec::new(), Vec::new());
-        let mut seen = HashSet::new();
-        for (rule, row) in
-            rules.iter().enumerate().filter(|(_, row)| row.scope == scope || scope == Scope::Cause && row.scope == Scope::Neutral)
-        {
-            for phrase in row.phrases.iter().flat_map(|phrase| spellings(phrase)).filter(|phrase| seen.insert((rule, phrase.clone()))) {
-                let (at_start, phrase) = phrase.strip_prefix('^').map_or((false, phrase.as_str()), |rest| (true, rest));
-                let (at_end, phrase) = phrase.strip_suffix('$').map_or((false, phrase), |rest| (true, rest));
-                let (open_end, phrase) = phrase.strip_suffix('*').map_or((false, phrase), |rest| (true, rest));
-                let list = if phrase.is_ascii() { &mut ascii } else { &mut wide };
-                list.push((phrase.to_owned(), Pattern { rule, at_start, at_end, open_end }));
-            }
-            forms.extend(row.regexes.iter().filter_map(|form| Some((rule, Regex::new(&plain(form)).ok()?))));
-        }
-        let any_form = RegexSetBuilder::new(forms.iter().map(|(_, form)| form.as_str())).dfa_size_limit(FORMS_CACHE).build();
-        let any_form = any_form.unwrap_or_else(|_| RegexSet::empty());
-        // The automatic choice trades speed for a small automaton. Over ASCII alone a DFA stays small as well; over UTF-8 it would take six
-        // times the memory.
-        let (ascii, wide) = (Words::compile(ascii, AhoCorasickKind::DFA), Words::compile(wide, AhoCorasickKind::ContiguousNFA));
-        Automata { ascii, wide, forms, any_form }
-    }
-
-    /// Each place where the words of a rule stand.
-    fn find(&self, text: &str) -> Vec<(usize, Range<usize>)> {
-        let mut found = Vec::new();
-        let wide = self.wide.as_ref().filter(|_| !text.is_ascii());
-        for words in self.ascii.iter().chain(wide) {
-            for hit in words.automaton.find_overlapping_iter(text) {
-                let Some(pattern) = words.patterns.get(hit.pattern().as_usize()) else { continue };
-                if pattern.fits(text, hit.range()) {
-                    found.push((pattern.rule, hit.range()));
-                }
-            }
-        }
-        for index in self.any_form.matches(text) {
-            if let Some((rule, form)) = self.forms.get(index) {
-                found.extend(form.find_iter(text).map(|hit| (*rule, hit.range())));
-            }
-        }
-        found
-    }
-}
-
-impl Words {
-    fn compile(list: Vec<(String, Pattern)>, kind: AhoCorasickKind) -> Option<Words> {
-        let (phrases, patterns): (Vec<String>, Vec<Pattern>) = list.into_iter().unzip();
-        let automaton = AhoCorasick::builder().match_kind(MatchKind::Standard).kind(Some(kind)).build(&phrases).ok()?;
-        Some(Words { automaton, patterns })
-    }
-}
-
-impl Pattern {
-    /// Whole words only, in scripts that part words by spaces and where the phrase itself begins or ends with a letter or digit.
-    fn fits(&self, text: &str, found: Range<usize>) -> bool {
-        let bytes = text.as_bytes();
-        let letter = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_alphanumeric);
-        let first = letter(Some(found.start));
-        let last = letter(found.end.checked_sub(1));
-        if self.at_start && found.start != 0 || self.at_end && found.end != text.len() {
-            return false;
-        }
-        let parted_before = !(first && letter(found.start.checked_sub(1)));
-        let parted_after = self.open_end || !(last && letter(Some(found.end)));
-        parted_before && parted_after
-    }
 }
 
 impl Codes {
@@ -313,87 +207,4 @@ impl Codes {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn the_tables_read() {
-        let rules = rules(PHRASES).unwrap();
-        assert!(rules.len() > 40);
-        toml::from_str::<CodeFile>(CODES).unwrap();
-        let automata = TABLE.scopes.iter().flat_map(|(_, automata)| [&automata.ascii, &automata.wide]).flatten();
-        let octets: usize = automata.map(|words| words.automaton.memory_usage()).sum();
-        assert!(octets < 24 << 20, "{octets}");
-        for form in rules.iter().flat_map(|rule| &rule.regexes) {
-            assert!(Regex::new(form).is_ok(), "{form}");
-            assert_eq!(text::folded(form), *form, "letters with marks are never found");
-            assert!(form.starts_with(['^', '\\']), "{form} may begin within a word");
-        }
-        assert!(TABLE.scopes.iter().all(|(_, automata)| automata.any_form.len() == automata.forms.len()));
-    }
-
-    #[test]
-    fn names_and_phrases_are_unique_and_well_formed() {
-        let mut names = HashSet::new();
-        let mut phrases = HashSet::new();
-        for rule in &TABLE.rules {
-            assert!(names.insert(&rule.name), "rule {} stands twice", rule.name);
-            assert!(rule.weight <= 100, "{}", rule.name);
-            assert!(!rule.phrases.is_empty() || !rule.regexes.is_empty(), "{} has no words", rule.name);
-            for phrase in &rule.phrases {
-                assert!(phrases.insert((rule.scope, phrase)), "'{phrase}' of {} stands twice", rule.name);
-            }
-        }
-        let codes = toml::from_str::<CodeFile>(CODES).unwrap().code;
-        let unique: HashSet<&String> = codes.iter().map(|row| &row.code).collect();
-        assert_eq!(unique.len(), codes.len(), "a code stands twice");
-    }
-
-    /// A phrase that is not in the form that texts are brought to could never match.
-    #[test]
-    fn each_phrase_can_be_reached() {
-        for rule in &TABLE.rules {
-            for phrase in &rule.phrases {
-                let bare = phrase.trim_start_matches('^').trim_end_matches('$').trim_end_matches('*');
-                let text = Text::new(bare);
-                assert_eq!(text.norm(), text::folded(bare), "'{phrase}' of {} is not in the comparable form", rule.name);
-                if rule.scope == Scope::Neutral {
-                    continue;
-                }
-                let found = find(&text, rule.scope);
-                assert!(found.iter().any(|hit| hit.rule.name == rule.name), "'{phrase}' of {} is not found in itself", rule.name);
-            }
-        }
-    }
-
-    #[test]
-    fn every_status_has_a_rule() {
-        let ruled: HashSet<Status> = TABLE.rules.iter().map(|rule| rule.status).collect();
-        for status in Status::ALL {
-            // No words say that a recipient isn't named.
-            assert!(ruled.contains(&status) || status == Status::BounceNoAddress, "{status}");
-        }
-    }
-
-    #[test]
-    fn words_match_whole() {
-        let rules = |text: &str| find(&Text::new(text), Scope::Cause).iter().map(|hit| hit.rule.name.clone()).collect::<Vec<_>>();
-        assert!(rules("no such user").contains(&"user-unknown".into()));
-        assert!(!rules("no such userland").contains(&"user-unknown".into()));
-        assert!(!rules("antispamhaus").contains(&"known-spammer".into()));
-        assert!(rules("see www.spamhaus.org").contains(&"known-spammer".into()));
-        assert!(rules("<no-such-user@example.org> <userunknown@example.org>").is_empty());
-    }
-
-    #[test]
-    fn codes_fall_back_to_their_subject() {
-        assert_eq!(code("5.1.1").map(|c| (c.status, c.exact)), Some((Status::HardBounce, true)));
-        assert_eq!(code("4.2.2").map(|c| c.status), Some(Status::SoftBounceMailboxFull));
-        assert_eq!(code("5.7.99").map(|c| (c.status, c.exact)), Some((Status::MailBlockGeneral, false)));
-        assert_eq!(code("552").map(|c| c.status), Some(Status::SoftBounceMailboxFull));
-        assert!(code("5.0.0").is_none());
-        assert!(code("").is_none());
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@
 //! so that a phrase may run over a line's end; each address becomes a bare `@`, so that no address looks like a phrase. Linear in the
 //! length of the text; what lies beyond [`MAX`] octets is left out.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 /// So many octets of one text are looked at.
 pub const MAX: usize = 64 * 1024;
@@ -14,18 +14,22 @@ const MAX_EVIDENCE: usize = 200;
 
 /// A text beside its comparable form.
 pub struct Text<'a> {
-    original: &'a str,
+    original: Cow<'a, str>,
     norm: String,
     /// For each octet of `norm`, where the character that it came from starts.
     origin: Vec<u32>,
 }
 
 impl<'a> Text<'a> {
-    pub fn new(original: &'a str) -> Text<'a> {
-        let original = cut(original, MAX);
-        let mut text = Text { original, norm: String::with_capacity(original.len()), origin: Vec::with_capacity(original.len()) };
-        text.fill();
-        text
+    pub fn new(original: impl Into<Cow<'a, str>>) -> Text<'a> {
+        let mut original = original.into();
+        if original.len() > MAX {
+            original = Cow::Owned(cut(&original, MAX).to_owned());
+        }
+        let (norm, origin) = (String::with_capacity(original.len()), Vec::with_capacity(original.len()));
+        let mut text = Text { original: Cow::Borrowed(""), norm, origin };
+        text.fill(&original);
+        Text { original, ..text }
     }
 
     pub fn norm(&self) -> &str {
@@ -57,17 +61,16 @@ impl<'a> Text<'a> {
     }
 
     fn push(&mut self, c: char, at: usize) {
-        let before = self.norm.len();
         self.norm.push(c);
-        self.origin.resize(self.origin.len() + (self.norm.len() - before), u32::try_from(at).unwrap_or(u32::MAX));
+        self.origin.resize(self.norm.len(), place(at));
     }
 
-    fn fill(&mut self) {
+    fn fill(&mut self, original: &str) {
         let mut repeated: Option<&str> = None;
         let mut after_code = false;
-        let mut rest = self.original;
+        let mut rest = original;
         let mut first = true;
-        while let Some((at, token, tail)) = next_token(self.original, rest) {
+        while let Some((at, token, tail)) = next_token(original, rest) {
             rest = tail;
             let mut token = token;
             let mut at = at;
@@ -96,21 +99,33 @@ impl<'a> Text<'a> {
         }
     }
 
-    fn word(&mut self, token: &'a str, at: usize) {
-        let runs_on = ends_wide(&self.norm) && token.chars().next().is_some_and(wide);
+    fn word(&mut self, token: &str, at: usize) {
+        let runs_on = token.chars().next().is_some_and(wide) && ends_wide(&self.norm);
         if !self.norm.is_empty() && !runs_on {
             self.push(' ', at);
         }
         let mut done = 0;
-        for (start, end) in addresses(token) {
-            self.letters(token.get(done..start).unwrap_or_default(), at + done);
-            self.push('@', at + start);
-            done = end;
+        if token.as_bytes().contains(&b'@') {
+            for (start, end) in addresses(token) {
+                self.letters(token.get(done..start).unwrap_or_default(), at + done);
+                self.push('@', at + start);
+                done = end;
+            }
         }
         self.letters(token.get(done..).unwrap_or_default(), at + done);
     }
 
     fn letters(&mut self, piece: &str, at: usize) {
+        let plain = piece.bytes().take_while(|b| b.is_ascii_graphic() && !matches!(b, b'_' | b'`')).count();
+        let (own, rest) = piece.split_at_checked(plain).unwrap_or_default();
+        let before = self.norm.len();
+        self.norm.push_str(own);
+        self.norm.get_mut(before..).into_iter().for_each(str::make_ascii_lowercase);
+        self.origin.extend(place(at)..place(at + plain));
+        self.marked_letters(rest, at + plain);
+    }
+
+    fn marked_letters(&mut self, piece: &str, at: usize) {
         for (offset, c) in piece.char_indices() {
             match c {
                 '\u{2018}' | '\u{2019}' | '\u{201b}' | '`' | '\u{b4}' => self.push('\'', at + offset),
@@ -163,13 +178,25 @@ pub fn folded(phrase: &str) -> String {
     out
 }
 
+/// A place in a text of at most [`MAX`] octets.
+fn place(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
 /// The next run of anything but white space in `rest`, a tail of `whole`: where it starts, itself, what follows.
 fn next_token<'a>(whole: &str, rest: &'a str) -> Option<(usize, &'a str, &'a str)> {
-    let start = rest.find(|c: char| !is_space(c))?;
-    let rest = rest.get(start..)?;
-    let end = rest.find(is_space).unwrap_or(rest.len());
-    let (token, tail) = rest.split_at_checked(end)?;
+    let rest = rest.get(run(rest, true)..).filter(|rest| !rest.is_empty())?;
+    let (token, tail) = rest.split_at_checked(run(rest, false))?;
     Some((whole.len() - rest.len(), token, tail))
+}
+
+/// How many octets at the start of a text are white space, or none.
+fn run(text: &str, space: bool) -> usize {
+    let ends = |c: char| is_space(c) != space;
+    // Most is ASCII, for which nothing needs to be decoded.
+    let ascii = text.bytes().take_while(|&b| b.is_ascii() && !ends(char::from(b))).count();
+    let rest = text.get(ascii..).unwrap_or_default();
+    ascii + rest.find(ends).unwrap_or(rest.len())
 }
 
 fn is_space(c: char) -> bool {
@@ -208,6 +235,8 @@ fn addresses(token: &str) -> Vec<(usize, usize)> {
         let Some(before) = token.get(floor..at) else { continue };
         let local = before.len() - before.trim_end_matches(is_local).len();
         let domain: usize = token.get(at + 1..).map_or(0, |after| after.len() - after.trim_start_matches(is_domain).len());
+        // sendmail's "alice@example.org...User unknown": no domain has two dots in a row.
+        let domain = token.get(at + 1..at + 1 + domain).and_then(|name| name.find("..")).unwrap_or(domain);
         if local == 0 || domain == 0 {
             continue;
         }

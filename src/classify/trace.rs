@@ -9,8 +9,8 @@ use super::{
     judged::Judged,
     prose::{Prose, address_in},
     reply::{self, Stage},
-    tables,
-    text::Text,
+    said, tables,
+    text::{Text, tidy},
     weigh::Clue,
 };
 
@@ -38,6 +38,8 @@ pub struct RecipientTrace {
     pub stage: Option<&'static str>,
     /// Reply codes and enhanced status codes, as they stand in the diagnostic or the recipient's paragraph, else in the text.
     pub codes: Vec<String>,
+    /// The reply that the text quotes, where no field gives a diagnostic: it is weighed before the text round it.
+    pub quoted: Option<String>,
     /// All that spoke for a status, best first; where weight decided, the first one won.
     pub candidates: Vec<Candidate>,
     /// Whether a field gave the diagnostic; else it is the recipient's paragraph.
@@ -60,6 +62,7 @@ pub struct Candidate {
 
 pub(super) fn of(judged: &Judged<'_>, report: &Report, prose: &Prose) -> RecipientTrace {
     let [diagnostic, section, human] = judged.texts;
+    let quoted = human.or(section).filter(|_| diagnostic.is_none()).and_then(said::reply);
     let human = human.filter(|_| diagnostic.is_none() && section.is_none());
     let said = |strict: bool, text: Option<&str>| text.map(|text| reply::codes(text, strict)).unwrap_or_default();
     let mut codes: Vec<String> = Vec::new();
@@ -77,6 +80,7 @@ pub(super) fn of(judged: &Judged<'_>, report: &Report, prose: &Prose) -> Recipie
             Stage::Content => "the message's content",
         }),
         codes,
+        quoted: quoted.map(|reply| tidy(reply, 1000)),
         candidates: candidates(judged),
         by_field: diagnostic.is_some(),
     }
@@ -149,9 +153,9 @@ fn named_in(address: &str, report: &Report, prose: &Prose) -> Vec<&'static str> 
         ("the disposition notification", disposition.is_some_and(|one| one.original_recipient.iter().chain(&one.final_recipient).any(is))),
         ("X-Failed-Recipients", report.header.failed_recipients.iter().any(is)),
         ("the head of a paragraph", prose.sections.iter().any(|one| one.address == address)),
-        ("RCPT TO in the text", any(&prose.commanded)),
-        ("a sentence of the text", any(&prose.introduced)),
-        ("the text", any(&prose.mentioned)),
+        ("RCPT TO in the text", any(&prose.named().commanded)),
+        ("a sentence of the text", any(&prose.named().introduced)),
+        ("the text", any(&prose.named().mentioned)),
         ("From", report.header.from.iter().any(is)),
         ("Reply-To", report.header.reply_to.iter().any(is)),
         ("To of the returned original", original.is_some_and(|one| one.to.iter().any(is))),

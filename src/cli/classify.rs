@@ -5,16 +5,22 @@
 //! code is 1. A reader of standard output that goes away ends the work quietly.
 
 use std::{
+    fmt,
     io::{self, BufWriter, IsTerminal, Write},
+    num::NonZeroUsize,
     path::PathBuf,
     process::ExitCode,
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
     thread,
     time::Duration,
 };
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::{
     mails::{self, Mail, Unreadable},
@@ -43,6 +49,9 @@ pub struct ClassifyArgs {
     /// The envelope recipient, a VERP address in the long form: whom it names is the truth. Its signature isn't checked here
     #[arg(long, value_name = "ADDR")]
     verp_rcpt: Option<String>,
+    /// So many threads tell [default: one for each core]
+    #[arg(long, short, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
     /// Files, folders (walked; a Maildir, too), mbox files, or - for standard input
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -61,7 +70,8 @@ pub fn run(args: &ClassifyArgs) -> ExitCode {
         }
     };
     let mut writer = Writer::new(args);
-    match work(&args.paths, verp_address.as_deref(), &mut writer) {
+    let jobs = args.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    match work(&args.paths, verp_address.as_deref(), jobs, &mut writer) {
         Ok(()) if writer.unreadable == 0 => ExitCode::SUCCESS,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Ok(()) => ExitCode::FAILURE,
@@ -111,12 +121,11 @@ fn tell(mail: Mail, verp_address: Option<&str>) -> Told {
 }
 
 /// Deals the mails to the threads in turn and gathers the rows in the same turn: the input's order, without a table of what is missing.
-fn work(paths: &[PathBuf], verp_address: Option<&str>, writer: &mut Writer) -> io::Result<()> {
-    let threads = thread::available_parallelism().map_or(1, usize::from);
+fn work(paths: &[PathBuf], verp_address: Option<&str>, jobs: usize, writer: &mut Writer) -> io::Result<()> {
     thread::scope(|scope| {
         let mut feeds: Vec<SyncSender<Item>> = Vec::new();
         let mut results: Vec<Receiver<Outcome>> = Vec::new();
-        for _ in 0..threads {
+        for _ in 0..jobs {
             let (feed, fed) = sync_channel::<Item>(QUEUE);
             let (result, gathered) = sync_channel::<Outcome>(QUEUE);
             scope.spawn(move || {
@@ -151,12 +160,15 @@ struct Writer {
     interactive: bool,
     counts: [u64; Status::ALL.len()],
     rows: u64,
+    /// The rows for the bar, which is drawn by a thread of its own.
+    shown: Arc<AtomicU64>,
     unreadable: u64,
 }
 
 impl Writer {
     fn new(args: &ClassifyArgs) -> Writer {
-        let bar = if io::stderr().is_terminal() { bar(&args.paths) } else { ProgressBar::hidden() };
+        let shown = Arc::new(AtomicU64::new(0));
+        let bar = if io::stderr().is_terminal() { bar(&args.paths, shown.clone()) } else { ProgressBar::hidden() };
         Writer {
             out: BufWriter::new(io::stdout()),
             json: args.json,
@@ -164,6 +176,7 @@ impl Writer {
             interactive: io::stdout().is_terminal(),
             counts: [0; Status::ALL.len()],
             rows: 0,
+            shown,
             unreadable: 0,
         }
     }
@@ -186,6 +199,7 @@ impl Writer {
         let row = MailRow::new(&told.source, &told.header, &told.telling);
         let first = self.rows == 0;
         self.rows += 1;
+        self.shown.store(self.rows, Ordering::Relaxed);
         if !self.interactive {
             return write_row(&mut self.out, &row, self.json, first);
         }
@@ -226,16 +240,21 @@ fn write_row(out: &mut dyn Write, row: &MailRow<'_>, json: bool, first: bool) ->
     row.write_columns(out)
 }
 
-fn bar(paths: &[PathBuf]) -> ProgressBar {
-    let Some(total) = mails::octets(paths) else {
-        let spinner = ProgressBar::new_spinner();
-        spinner.enable_steady_tick(Duration::from_millis(200));
-        return spinner;
+/// Octets measure how far it is, `mails` is said beside them.
+fn bar(paths: &[PathBuf], mails: Arc<AtomicU64>) -> ProgressBar {
+    let (bar, template) = match mails::octets(paths) {
+        Some(total) => (ProgressBar::new(total), "{wide_bar} {mails} {bytes}/{total_bytes} {bytes_per_sec} {eta} left"),
+        None => (ProgressBar::new_spinner(), "{spinner} {mails} {bytes} {bytes_per_sec}"),
     };
-    let bar = ProgressBar::new(total);
-    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left") {
-        bar.set_style(style);
+    let count = move |state: &ProgressState, out: &mut dyn fmt::Write| {
+        let mails = mails.load(Ordering::Relaxed);
+        // Nobody is left to tell when this can't be written.
+        let _ = write!(out, "{mails} mails, {:.0}/s", mails as f64 / state.elapsed().as_secs_f64().max(0.001));
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.with_key("mails", count));
     }
+    bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }
 

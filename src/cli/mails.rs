@@ -89,11 +89,16 @@ fn is_maildir(folder: &Path) -> bool {
     folder.join("cur").is_dir() && folder.join("new").is_dir()
 }
 
+/// An .eml and a Maildir's file are one mail, whatever line it begins with.
+fn is_one_mail(path: &Path) -> bool {
+    let folder = path.parent().filter(|folder| folder.ends_with("cur") || folder.ends_with("new"));
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("eml")) || folder.and_then(Path::parent).is_some_and(is_maildir)
+}
+
 fn read_file(path: &Path, each: &mut dyn FnMut(Result<Mail, Unreadable>) -> bool) -> bool {
     let source = path.display().to_string();
     match File::open(path) {
-        // An .eml is one mail, whatever line it begins with.
-        Ok(file) if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("eml")) => whole(&source, file, Vec::new(), each),
+        Ok(file) if is_one_mail(path) => whole(&source, file, Vec::new(), each),
         Ok(file) => read(&source, file, each),
         Err(error) => each(Err(Unreadable { path: source, cause: error.to_string() })),
     }
@@ -167,6 +172,7 @@ mod tests {
         }
         let mbox = "From a Mon Nov 23 05:26:59 2026\nSubject: 1\n\ny\n\nFrom a Mon Nov 23 05:26:59 2026\nSubject: 2\n\ny\n";
         fs::write(root.join("z.mbox"), mbox).unwrap();
+        fs::write(root.join("md/new/1"), mbox).unwrap();
         let at = |name: &str| root.join(name).display().to_string();
         let expected = ["a.eml", "b.eml", "md/.Sent/cur/4", "md/cur/2:2,S", "md/new/1", "tmp/5", "z.mbox#1", "z.mbox#2"].map(at);
         assert_eq!(sources(&[root.to_owned()]), expected);

@@ -38,7 +38,8 @@ impl<R: BufRead> Mbox<R> {
                 return Ok((!mail.is_empty()).then_some(mail));
             }
             if let Some(mut from) = separator.take() {
-                if begins_header(&line) && !mail.is_empty() {
+                // A mail that was filed with the `From ` line of another mbox has two.
+                if (begins_header(&line) || is_from_line(&line)) && !mail.is_empty() {
                     from.extend_from_slice(&line);
                     self.pending = from;
                     return Ok(Some(mail));
@@ -115,6 +116,8 @@ mod tests {
             "From a@example.org Mon Nov 23 05:26:59 2026\nSubject: 1\n\nFrom now on, all is well.\n\nFrom here to May 12:00 it is.\n\n";
         let two = "From - Mon Nov 23 05:27:00 2026\nSubject: 2\n\ntext";
         assert_eq!(split(&format!("{one}{two}"), 10_000), [one, two]);
+        let filed_twice = format!("From - Mon Nov 23 05:28:00 2026\n{two}");
+        assert_eq!(split(&format!("{one}{filed_twice}"), 10_000), [one, &filed_twice]);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub fn guessed(bytes: &[u8]) -> String {
 pub fn like_its_mail(value: &[u8], mail: &[u8]) -> String {
     let mail = text::head(mail, MAX_LOOKED_THROUGH);
     match label(mail) {
-        Some(label) => text::charset_decode(value, Some(&label)),
+        Some(label) => text::charset_decode(value, Some(&label)).into_owned(),
         None => decode(value, mail),
     }
 }

@@ -44,7 +44,7 @@ impl Fields {
 
 /// Splits `Name: value` where the name is one (RFC 5322, section 3.6.8), with white space before the colon let pass.
 pub fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let colon = text::head(line, 200).iter().position(|&b| b == b':')?;
+    let colon = memchr::memchr(b':', text::head(line, 200))?;
     let (name, value) = line.split_at(colon);
     let name = name.trim_ascii_end();
     let value = value.get(1..).unwrap_or_default();
@@ -163,14 +163,15 @@ pub fn groups(status: &str) -> Vec<Fields> {
 
 #[derive(Default)]
 struct Reader {
-    fields: Vec<(Vec<u8>, Vec<u8>)>,
+    fields: Vec<(String, Vec<u8>)>,
     octets: usize,
 }
 
 impl Reader {
     fn push(&mut self, name: &[u8], value: &[u8]) {
         if self.fields.len() < MAX_FIELDS {
-            self.fields.push((text::head(name, 100).to_ascii_lowercase(), Vec::new()));
+            let name = std::str::from_utf8(text::head(name, 100)).unwrap_or_default().to_ascii_lowercase();
+            self.fields.push((name, Vec::with_capacity(value.len())));
             self.append(value);
         }
     }
@@ -199,14 +200,7 @@ impl Reader {
 
     /// `mail`: what the block stands in, to tell undeclared letters by.
     fn finish(self, mail: &[u8]) -> Fields {
-        let decoded = |value: Vec<u8>| match String::from_utf8(value) {
-            Ok(text) if !text.contains('\u{1b}') => text,
-            Ok(text) => text::charset_decode(text.as_bytes(), None),
-            Err(error) if error.as_bytes().contains(&0x1b) => text::charset_decode(error.as_bytes(), None),
-            Err(error) => super::charset::like_its_mail(error.as_bytes(), mail),
-        };
-        let named = |(name, value): (Vec<u8>, Vec<u8>)| Field { name: String::from_utf8_lossy(&name).into_owned(), value: decoded(value) };
-        Fields(self.fields.into_iter().map(named).collect())
+        Fields(self.fields.into_iter().map(|(name, value)| Field { name, value: text::unlabelled(value, mail) }).collect())
     }
 }
 
@@ -271,8 +265,8 @@ pub fn bare_address(value: &str) -> Option<String> {
         (Some(open), Some(close)) if open < close => value.get(open + 1..close).unwrap_or(value),
         _ => value,
     };
-    let lower = value.to_ascii_lowercase();
-    let skip = ["mailto:", "smtp:"].iter().find(|prefix| lower.starts_with(**prefix)).map_or(0, |prefix| prefix.len());
+    let begins = |prefix: &&&str| value.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix));
+    let skip = ["mailto:", "smtp:"].iter().find(begins).map_or(0, |prefix| prefix.len());
     let value = value.get(skip..).unwrap_or(value).trim();
     // A source route (RFC 5321, appendix C) stands before the address.
     let value = if value.starts_with('@') { value.rsplit_once(':').map_or(value, |(_, address)| address) } else { value };

@@ -129,6 +129,15 @@ fn role(part: &Part<'_>) -> Role {
     }
 }
 
+/// Whether a part of an unknown type begins as a report's machine part does.
+fn begins_with_fields(part: &Part<'_>) -> bool {
+    let head = part.bytes(256);
+    let head = head.trim_ascii_start();
+    ["reporting-mta:", "final-recipient:", "original-recipient:", "original-envelope-id:", "feedback-type:"]
+        .iter()
+        .any(|field| head.get(..field.len()).is_some_and(|start| start.eq_ignore_ascii_case(field.as_bytes())))
+}
+
 impl Reader<'_> {
     fn part(&mut self, part: &Part<'_>) {
         match role(part) {
@@ -189,7 +198,7 @@ impl Reader<'_> {
     fn by_look(&mut self, part: &Part<'_>) {
         let kind = &part.kind;
         let is_text = kind.is_text() || kind.is_html() || kind.is_multipart();
-        if !is_text && !matches!(kind.mime.as_str(), "application/octet-stream" | "text/x-delivery-status" | "text/delivery-status") {
+        if !is_text && kind.mime != "application/octet-stream" && !begins_with_fields(part) {
             return;
         }
         let text = part.text(MAX_STATUS);

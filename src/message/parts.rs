@@ -4,6 +4,8 @@
 //! read the rest again for every part. Here nesting and the number of parts are counted, what is beyond the bounds stays undivided, and each line
 //! is looked at once. A message inside a message is a leaf: it is the returned original, never read as structure.
 
+use std::borrow::Cow;
+
 use mail_parser::{HeaderValue, parsers::MessageStream};
 
 use super::{
@@ -37,7 +39,7 @@ pub struct Kind {
 pub struct Part<'a> {
     pub kind: Kind,
     /// The part's own header fields: where the blank line before the content was lost, content stands here.
-    pub header: Fields,
+    pub header: Cow<'a, Fields>,
     pub body: &'a [u8],
     /// It is the whole mail's body, and the header the mail's.
     pub whole: bool,
@@ -110,13 +112,13 @@ fn first_word(value: &str) -> String {
 
 impl Part<'_> {
     /// The content with its transfer encoding undone, at most `octets` of it read.
-    pub fn bytes(&self, octets: usize) -> std::borrow::Cow<'_, [u8]> {
+    pub fn bytes(&self, octets: usize) -> Cow<'_, [u8]> {
         text::transfer_decode(text::head(self.body, octets), &self.kind.encoding)
     }
 
     /// The content as text with LF line ends.
     pub fn text(&self, octets: usize) -> String {
-        text::clean_lines(&text::charset_decode(&self.bytes(octets), self.kind.charset.as_deref()))
+        text::clean_lines(text::charset_decode(&self.bytes(octets), self.kind.charset.as_deref()))
     }
 }
 
@@ -127,7 +129,7 @@ struct Open {
 }
 
 /// Divides the body that follows `header` at `body`. There is always at least one leaf.
-pub fn split<'a>(raw: &'a [u8], header: &Fields, body: usize) -> Vec<Part<'a>> {
+pub fn split<'a>(raw: &'a [u8], header: &'a Fields, body: usize) -> Vec<Part<'a>> {
     let kind = Kind::of(header);
     let rest = raw.get(body..).unwrap_or_default();
     // A mail that lost its Content-Type may still be divided.
@@ -138,7 +140,7 @@ pub fn split<'a>(raw: &'a [u8], header: &Fields, body: usize) -> Vec<Part<'a>> {
         return divide(raw, body, boundary, &kind);
     }
     if !kind.is_multipart() {
-        return vec![Part { kind, header: header.clone(), body: rest, whole: true, alternative: None }];
+        return vec![Part { kind, header: Cow::Borrowed(header), body: rest, whole: true, alternative: None }];
     }
     let declared = kind.boundary.as_deref().map(|boundary| boundary.as_bytes().to_vec());
     let mut parts = declared.map(|boundary| divide(raw, body, boundary, &kind)).unwrap_or_default();
@@ -147,7 +149,13 @@ pub fn split<'a>(raw: &'a [u8], header: &Fields, body: usize) -> Vec<Part<'a>> {
         parts = guess_boundary(raw, body).map(|boundary| divide(raw, body, boundary, &kind)).unwrap_or_default();
     }
     if parts.is_empty() {
-        parts.push(Part { kind: Kind { mime: String::new(), ..kind }, header: header.clone(), body: rest, whole: true, alternative: None });
+        parts.push(Part {
+            kind: Kind { mime: String::new(), ..kind },
+            header: Cow::Borrowed(header),
+            body: rest,
+            whole: true,
+            alternative: None,
+        });
     }
     parts
 }
@@ -222,7 +230,7 @@ impl<'a> Divider<'a> {
         if let Some((kind, header, start)) = self.leaf.take() {
             let alternative = self.open.last().and_then(|open| open.alternative);
             let body = self.raw.get(start..end).unwrap_or_default();
-            self.parts.push(Part { kind, header, body, whole: false, alternative });
+            self.parts.push(Part { kind, header: Cow::Owned(header), body, whole: false, alternative });
         }
     }
 

@@ -98,7 +98,7 @@ impl Texts {
 
 fn from_html(mut html: String) -> String {
     text::cut(&mut html, MAX_HTML);
-    text::clean_lines(&html_to_text(&parted(&html)))
+    text::clean_lines(html_to_text(&parted(&html)).into())
 }
 
 /// The library joins what stands in neighbouring cells and blocks; the words of two of them are no phrase.
@@ -203,38 +203,45 @@ fn is_quoted(line: &str, daemon: bool) -> bool {
 
 /// "On Monday, Alice wrote:", also wrapped: gives how many more lines it takes.
 fn attribution(line: &str, following: &[&str]) -> Option<usize> {
+    // Few lines end in a colon; only of those the words are looked at.
+    let closes = |line: &str| line.trim_end().ends_with([':', '：']);
     let starts = |line: &str| attributions().0.is_match(line);
     let ends = |line: &str| attributions().1.is_match(line);
     if line.len() > 400 {
         return None;
     }
-    if ends(line) && (starts(line) || line.contains('@')) {
+    if closes(line) && ends(line) && (starts(line) || line.contains('@')) {
         return Some(0);
     }
-    if !starts(line) {
-        return None;
-    }
-    following.first().filter(|next| next.len() < 400 && ends(&format!("{} {}", line.trim_end(), next.trim()))).map(|_| 1)
+    let next = following.first().filter(|next| next.len() < 400 && closes(next))?;
+    (starts(line) && ends(&format!("{} {}", line.trim_end(), next.trim()))).then_some(1)
 }
 
 #[expect(clippy::expect_used, reason = "constant patterns, compiled by every test")]
 fn attributions() -> &'static (Regex, Regex) {
     static PATTERNS: OnceLock<(Regex, Regex)> = OnceLock::new();
     PATTERNS.get_or_init(|| {
-        let starts = r"(?i)^\s*(?:on|am|le|el|il|op|em|den|dne|w dniu|dnia|в|\d{1,4}[-./年])\b?.*\d";
+        let starts = r"(?i)^\s*(?:on|am|le|el|il|op|em|den|dne|w dniu|dnia|в|\d{1,4}[-./年]).*\d";
         let ends = concat!(
-            r"(?i)(?:\bwrote|\bschrieb\b.*|\ba écrit|\bescribió|\bha scritto|\bschreef\b.*|\bskrev\b.*|\bnapisał\S*|\bescreveu|",
-            r"написал\S*|пишет|\byazdı|\bkirjoitti|написав|\bpíše|写道|寫道|書きました|작성)\s*[:：]\s*$"
+            r"(?i)(?:(?-u:\b)(?:wrote|schrieb(?-u:\b).*|a écrit|escribió|ha scritto|schreef(?-u:\b).*|skrev(?-u:\b).*|napisał\S*|escreveu|",
+            r"yazdı|kirjoitti|píše)|написал\S*|пишет|написав|写道|寫道|書きました|작성)\s*[:：]\s*$"
         );
         (Regex::new(starts).expect("a constant pattern"), Regex::new(ends).expect("a constant pattern"))
     })
 }
 
+/// What stands before and after the first colon of a line.
+fn labelled(line: &str) -> Option<(&str, &str)> {
+    // The wide colon's first octet; most lines have neither.
+    memchr::memchr2(b':', 0xef, line.as_bytes())?;
+    line.split_once([':', '：'])
+}
+
 /// The head that Outlook and others put over what they quote: From, Sent, To, Subject in one run.
 fn is_summary(line: &str, following: &[&str]) -> bool {
     let label = |line: &str| -> Option<usize> {
-        let (name, _) = line.trim_start_matches(['*', ' ']).split_once([':', '：'])?;
-        let name = name.trim_matches(['*', ' ', '\u{a0}']).to_lowercase();
+        let (name, _) = labelled(line.trim_start_matches(['*', ' ']))?;
+        let name = Some(name.trim_matches(['*', ' ', '\u{a0}'])).filter(|name| name.len() <= 40)?.to_lowercase();
         SUMMARY.iter().position(|names| names.contains(&name.as_str()))
     };
     label(line) == Some(0) && following.iter().take(6).filter(|line| label(line).is_some_and(|place| place > 0)).count() >= 2
@@ -291,7 +298,7 @@ const SUBJECTS: &[&str] = &[
 
 /// The original's subject where a text cites it (`Subject: …`, `The subject of the message is: …`): the sender's words, not the bounce's.
 fn subject_of_original(line: &str) -> Option<&str> {
-    let (label, value) = line.trim_start().split_once([':', '：'])?;
+    let (label, value) = labelled(line.trim_start())?;
     let label = label.trim_matches(['*', ' ', '\u{a0}']);
     if label.len() > 60 {
         return None;

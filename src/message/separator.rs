@@ -4,6 +4,7 @@
 
 use std::sync::OnceLock;
 
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use regex::Regex;
 
 use super::fields;
@@ -96,18 +97,37 @@ fn announces(line: &str) -> Option<bool> {
     }
     let decorated =
         line.starts_with("--") || line.starts_with("==") || line.starts_with("**") || line.starts_with("__") || line.starts_with("|--");
+    let (strong, stands_out) = (strong().is_match(words), (decorated || line.ends_with([':', '：'])) && words.len() < 100);
+    if !strong && !stands_out {
+        return None;
+    }
     let words = words.to_lowercase();
-    let says = english().is_match(&words) && strong(&words);
-    let says =
-        says || ((decorated || line.ends_with([':', '：'])) && words.len() < 100 && ELSEWHERE.iter().any(|phrase| words.contains(phrase)));
+    let says = strong && english().is_match(&words) || stands_out && ELSEWHERE.iter().any(|phrase| words.contains(phrase));
     says.then_some(decorated)
 }
 
 /// Words without which a line about a message could be anything ("Your message").
-fn strong(words: &str) -> bool {
-    ["original", "returned", "undeliver", "unsent", "copy", "follow", "below", "header", "rejected", "bounced", "failed", "forwarded"]
-        .iter()
-        .any(|word| words.contains(word))
+#[expect(clippy::expect_used, reason = "constant words, compiled by every test")]
+fn strong() -> &'static AhoCorasick {
+    static STRONG: OnceLock<AhoCorasick> = OnceLock::new();
+    STRONG.get_or_init(|| {
+        let words = [
+            "original",
+            "returned",
+            "undeliver",
+            "unsent",
+            "copy",
+            "follow",
+            "below",
+            "header",
+            "rejected",
+            "bounced",
+            "failed",
+            "forwarded",
+        ];
+        let kind = Some(AhoCorasickKind::DFA);
+        AhoCorasick::builder().ascii_case_insensitive(true).kind(kind).build(words).expect("constant words")
+    })
 }
 
 #[expect(clippy::expect_used, reason = "a constant pattern, compiled by every test")]

@@ -40,7 +40,7 @@ impl<'a> Iterator for Lines<'a> {
     fn next(&mut self) -> Option<Line<'a>> {
         let start = self.at;
         let rest = self.data.get(start..).filter(|rest| !rest.is_empty())?;
-        let Some(end) = rest.iter().position(|&b| b == b'\n' || b == b'\r') else {
+        let Some(end) = memchr::memchr2(b'\n', b'\r', rest) else {
             self.at = self.data.len();
             return Some(Line { text: rest, start, next: self.at });
         };
@@ -89,25 +89,25 @@ fn decode_base64(body: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Decodes by character set, sensibly where the label is wrong or missing. Line ends become LF.
-pub fn charset_decode(bytes: &[u8], charset: Option<&str>) -> String {
+pub fn charset_decode<'a>(bytes: &'a [u8], charset: Option<&str>) -> Cow<'a, str> {
     let label = charset.unwrap_or_default().trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'')).to_ascii_lowercase();
-    let escapes = bytes.windows(2).any(|pair| pair == b"\x1b$");
+    let escapes = has_escapes(bytes);
     let wide = label.starts_with("utf-16") || label.starts_with("utf-7") || label == "hz-gb-2312";
     if escapes && !label.starts_with("iso-2022") {
-        return by_label(bytes, "iso-2022-jp");
+        return Cow::Owned(by_label(bytes, "iso-2022-jp"));
     }
     if !escapes && !wide {
         // Bytes that are UTF-8 with letters beyond ASCII are UTF-8, whatever a wrong label says.
         if let Ok(text) = std::str::from_utf8(bytes) {
-            return text.to_owned();
+            return Cow::Borrowed(text);
         }
     }
     // A cut or damaged UTF-8 text stays UTF-8; one that claims to be ASCII or nothing may be anything.
-    match label.as_str() {
+    Cow::Owned(match label.as_str() {
         "utf-8" | "utf8" => mostly_utf8(bytes),
         label if is_ascii_label(label) || !is_known(label) => super::charset::guessed(bytes),
         label => by_label(bytes, label),
-    }
+    })
 }
 
 /// A label that bytes beyond ASCII contradict.
@@ -117,6 +117,19 @@ pub fn is_ascii_label(label: &str) -> bool {
 
 pub fn is_known(label: &str) -> bool {
     charset_decoder(label.as_bytes()).is_some()
+}
+
+/// A header field's bytes, which nothing labels; not copied where they are UTF-8 as they stand. `mail`: what they stand in.
+pub fn unlabelled(bytes: Vec<u8>, mail: &[u8]) -> String {
+    if has_escapes(&bytes) {
+        return charset_decode(&bytes, None).into_owned();
+    }
+    String::from_utf8(bytes).unwrap_or_else(|error| super::charset::like_its_mail(error.as_bytes(), mail))
+}
+
+/// Whether an escape of ISO-2022-JP stands in the bytes.
+fn has_escapes(bytes: &[u8]) -> bool {
+    memchr::memchr_iter(b'\x1b', bytes).any(|at| bytes.get(at + 1) == Some(&b'$'))
 }
 
 fn mostly_utf8(bytes: &[u8]) -> String {
@@ -132,33 +145,47 @@ fn by_label(bytes: &[u8], label: &str) -> String {
     decoded.unwrap_or_else(|| String::from_utf8_lossy(bytes).into_owned())
 }
 
-/// LF line ends, no other control characters but tab, no byte order mark.
-pub fn clean_lines(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\r' => {
-                let mut ahead = chars.clone();
-                if ahead.next_if_eq(&'\r').is_some() && ahead.next_if_eq(&'\n').is_some() {
-                    chars = ahead;
-                } else {
-                    chars.next_if_eq(&'\n');
-                }
-                clean.push('\n');
-            }
-            '\n' | '\t' => clean.push(c),
-            '\u{feff}' => {}
-            '\u{a0}' => clean.push(' '),
-            _ if c.is_control() => {}
-            _ => clean.push(c),
-        }
+/// LF line ends, no other control characters but tab, no byte order mark. What is clean already isn't copied.
+pub fn clean_lines(text: Cow<'_, str>) -> String {
+    if is_clean(&text) {
+        return text.into_owned();
     }
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = &*text;
+    while let Some((line, ending)) = memchr::memchr(b'\r', rest.as_bytes()).and_then(|at| rest.split_at_checked(at)) {
+        push_clean(line, &mut clean);
+        clean.push('\n');
+        rest = ["\r\r\n", "\r\n", "\r"].iter().find_map(|end| ending.strip_prefix(end)).unwrap_or_default();
+    }
+    push_clean(rest, &mut clean);
     clean
+}
+
+fn push_clean(text: &str, clean: &mut String) {
+    if is_clean(text) {
+        return clean.push_str(text);
+    }
+    clean.extend(text.chars().filter_map(|c| match c {
+        '\n' | '\t' => Some(c),
+        '\u{a0}' => Some(' '),
+        _ if c.is_control() || c == '\u{feff}' => None,
+        _ => Some(c),
+    }));
+}
+
+/// Whether nothing needs to be taken out: neither ASCII's controls, nor what the first octets of C1's, the no-break space's and the byte order
+/// mark's begin. All octets are looked at without a branch, many at once.
+fn is_clean(text: &str) -> bool {
+    let unclean = |b: u8| matches!(b, 0..=8 | 11..=31 | 0x7f | 0xc2 | 0xef);
+    !text.bytes().fold(false, |found, b| found | unclean(b))
 }
 
 /// A fact of one line: white space runs become one space, control characters go, and it is cut at `MAX_FACT`. `None` where nothing is left.
 pub fn fact(text: &str) -> Option<String> {
+    let text = text.trim();
+    if is_plain(text) {
+        return (!text.is_empty()).then(|| text.to_owned());
+    }
     let mut line = String::with_capacity(text.len().min(MAX_FACT));
     for word in text.split(|c: char| c.is_whitespace()) {
         let mut word = word.chars().filter(|c| !c.is_control() && !invisible(*c)).peekable();
@@ -175,6 +202,13 @@ pub fn fact(text: &str) -> Option<String> {
     }
     cut(&mut line, MAX_FACT);
     (!line.is_empty()).then_some(line)
+}
+
+/// Whether a text is a fact as it stands: ASCII, single spaces, not too long.
+fn is_plain(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let doubled = |(this, next): (&u8, &u8)| *this == b' ' && *next == b' ';
+    bytes.len() <= MAX_FACT && bytes.iter().all(|b| matches!(b, b' '..=b'~')) && !bytes.iter().zip(bytes.iter().skip(1)).any(doubled)
 }
 
 /// Marks that turn or hide text on a terminal or page.

@@ -79,7 +79,7 @@ impl Signs<'_> {
     }
 
     /// A field that only autoresponders write.
-    fn autoresponder(&self) -> Option<&str> {
+    pub(super) fn autoresponder(&self) -> Option<&str> {
         let says = |value: &str| !matches!(value.trim().to_ascii_lowercase().as_str(), "no" | "none" | "false" | "0" | "");
         let known = |name: &str| {
             const WORDS: [&str; 8] =
@@ -126,7 +126,7 @@ impl Signs<'_> {
         }
         // A mail client that unsubscribes for its user marks the mail as automatic.
         if let Some(request) =
-            self.asks_by_subject().filter(|_| self.report.header.in_reply_to.is_empty() || self.opening.norm().len() < 400)
+            self.asks_by_subject().filter(|_| self.report.header.in_reply_to.is_empty() || self.opening().text.norm().len() < 400)
         {
             return Some(self.of_subject(request));
         }
@@ -134,6 +134,11 @@ impl Signs<'_> {
     }
 
     fn auto_reply(&self) -> Option<Nature> {
+        // RFC 5436, section 2.7.1: that is told of a mail, not answered to one.
+        if self.report.header.auto_submitted.as_deref().is_some_and(|value| value.trim().to_ascii_lowercase().starts_with("auto-notified"))
+        {
+            return None;
+        }
         let (subject, notice) = (self.subject(Status::AutoReply), self.notice(Status::AutoReply));
         let date = self.report.header.date();
         let dated = || returns(self.subject.norm(), "", date).is_some();
@@ -170,8 +175,8 @@ impl Signs<'_> {
     /// Words that only an automatic reply has, without any field that says so. Who asks something is a person.
     fn speaks_for_itself(&self) -> bool {
         let rules = |hit: &&Hit| hit.rule.status == Status::AutoReply;
-        let mut hits = self.opening_hits.iter().filter(rules).peekable();
-        if self.daemon || self.opening.norm().len() > SHORT || self.opening.norm().contains('?') || hits.peek().is_none() {
+        let mut hits = self.opening().hits.iter().filter(rules).peekable();
+        if self.daemon || self.opening().text.norm().len() > SHORT || self.opening().text.norm().contains('?') || hits.peek().is_none() {
             return false;
         }
         let (mut alone, mut kinds, mut absent) = (false, 0, false);
@@ -180,18 +185,18 @@ impl Signs<'_> {
             absent |= hit.rule.name == "auto-reply-notice";
             kinds += 1;
         }
-        let dated = || returns("", self.own, self.report.header.date()).is_some();
+        let dated = || returns("", &self.opening().own, self.report.header.date()).is_some();
         alone || kinds > 1 || absent && dated()
     }
 
     /// A person tells of a new address. The first words are theirs, and an address follows.
     pub(super) fn moved(&self) -> Option<Nature> {
         let subject = self.subject(Status::AddressChange);
-        let words = self.opening_hits.iter().find(|hit| hit.rule.status == Status::AddressChange);
+        let words = self.opening().hits.iter().find(|hit| hit.rule.status == Status::AddressChange);
         let enough = words.is_some_and(|hit| hit.rule.weight >= ALONE || subject.is_some());
-        let hit = words.filter(|_| enough && !self.daemon && self.opening.norm().len() < SHORT)?;
-        moved::new_address(self.report, &self.opening, hit.range.start)?;
-        Some(Nature::of(Status::AddressChange, &hit.rule.name, Some(self.opening.evidence(hit.range.clone()))))
+        let hit = words.filter(|_| enough && !self.daemon && self.opening().text.norm().len() < SHORT)?;
+        moved::new_address(self.report, &self.opening().text, hit.range.start)?;
+        Some(Nature::of(Status::AddressChange, &hit.rule.name, Some(self.opening().text.evidence(hit.range.clone()))))
     }
 
     fn asks_by_subject(&self) -> Option<&Hit> {
@@ -203,11 +208,11 @@ impl Signs<'_> {
     pub(super) fn request(&self) -> Option<Nature> {
         let asks = |hit: &&Hit| matches!(hit.rule.status, Status::UnsubscribeRequest | Status::SubscribeRequest);
         let person = !self.daemon && self.field("list-id").is_none();
-        if !person || self.opening.norm().len() >= SHORT || !self.opening_hits.iter().any(|hit| asks(&hit)) {
+        if !person || self.opening().text.norm().len() >= SHORT || !self.opening().hits.iter().any(|hit| asks(&hit)) {
             return None;
         }
         let mut said = 0;
-        for paragraph in self.own.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty()) {
+        for paragraph in self.opening().own.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty()) {
             let words = Text::new(paragraph);
             let hits = tables::find(&words, Scope::Notice);
             let own = |hit: &&Hit| !talked_about(&hits, hit) && !footer::holds(&words, &hit.range, said);

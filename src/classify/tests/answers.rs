@@ -23,8 +23,10 @@ fn an_absence_that_no_mail_client_wrote() {
     let mut looped = by_client("Re: News", "I shall answer later.\n");
     looped.header.other.push(("x-loop".into(), "alice@example.org".into()));
     assert_eq!(one(&looped).status, Status::AutoReply);
-    // A person.
-    assert_eq!(one(&by_client("Re: News", AWAY)).status, Status::Undetermined);
+    // A person, who asks something; an absence with its end, and nothing else, is one whoever wrote it.
+    let asks = format!("{AWAY}Could you send it again in December?\n");
+    assert_eq!(one(&by_client("Re: News", &asks)).status, Status::Undetermined);
+    assert_eq!(one(&by_client("Re: News", AWAY)).status, Status::AutoReply);
     looped.header.other.retain(|(name, _)| name != "x-loop");
     assert_eq!(one(&looped).status, Status::Undetermined);
 }
@@ -88,4 +90,20 @@ fn an_expiry_in_the_words_of_a_delay() {
     assert_eq!(one(&report).status, Status::SoftBounceGeneral);
     report.prose = words("Connection timed out");
     assert_eq!(one(&report).status, Status::TransientBounce);
+}
+
+#[test]
+fn who_left_may_give_an_address_of_their_own() {
+    let left = |from: &str| one(&mail(from, "New address", "I left the company; please write to <dora.miller@moved.test> from now on.\n"));
+    let moved = left("dora@example.org");
+    assert_eq!((moved.status, moved.new_address.as_deref()), (Status::AddressChange, Some("dora.miller@moved.test")));
+    let colleague = left("alice@example.org");
+    assert_eq!((colleague.status, colleague.new_address), (Status::AutoReply, None));
+}
+
+#[test]
+fn a_notification_is_no_answer() {
+    let mut report = mail("postmaster@example.org", "New mail: ticket opened", "Notification of new message.\n");
+    report.header.auto_submitted = Some("auto-notified; owner-email=\"tina@example.org\"".into());
+    assert_eq!(one(&report).status, Status::Undetermined);
 }

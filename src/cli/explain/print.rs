@@ -124,6 +124,7 @@ impl<'a> Printer<'a> {
         self.fact("codes", &step.codes.join(" "))?;
         self.fact("refused at", step.stage.unwrap_or_default())?;
         self.fact("said", step.diagnostic.as_deref().unwrap_or_default())?;
+        self.fact("reply in the text", step.quoted.as_deref().unwrap_or_default())?;
         self.fact("decided by", step.decided)?;
         self.fact("status", step.status)?;
         self.fact("rule", &step.rule)?;

@@ -57,6 +57,8 @@ pub struct Step {
     pub codes: Vec<String>,
     pub stage: Option<&'static str>,
     pub diagnostic: Option<String>,
+    /// The reply that the text quotes.
+    pub quoted: Option<String>,
     pub decided: &'static str,
     pub status: &'static str,
     pub rule: String,
@@ -147,6 +149,7 @@ impl Step {
             codes: one.codes.clone(),
             stage: one.stage,
             diagnostic: verdict.diagnostic.clone(),
+            quoted: one.quoted.clone().filter(|_| one.decided != Decided::Sort),
             decided: decided(one.decided),
             status: verdict.status.id(),
             rule: verdict.rule.clone(),
