@@ -133,7 +133,9 @@ impl Person {
     fn strike(&mut self, now: Timestamp) {
         self.strikes += 1;
         match self.strikes {
-            1 => drop(self.tags.insert("first-hard-bounce")),
+            1 => {
+                self.tags.insert("first-hard-bounce");
+            }
             2 => {
                 self.tags.remove("first-hard-bounce");
                 self.tags.insert("second-hard-bounce");
