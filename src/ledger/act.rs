@@ -33,6 +33,7 @@ pub(super) struct Cause<'a> {
 pub(super) struct Act<'a> {
     pub rules: &'a Rules,
     pub id: u64,
+    /// From when what it sets off counts: now, also where the event is one of the past.
     pub at: Timestamp,
     pub changes: Changes,
     /// Whether it may act on the outside.

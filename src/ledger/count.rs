@@ -2,8 +2,9 @@
 //!
 //! **Granularity.** A person's window is exact, as far as the last [`RECENT`](super::RECENT) events reach. Domains, campaigns and all are
 //! counted by the hour for windows up to [`HOURS_REACH`] and by the UTC day beyond: such a window begins with the hour or day in which its
-//! start lies, so that it never misses an event and may hold those of up to one hour or day too many. Days that `distinct` tells apart are
-//! those of the configured time zone.
+//! start lies, so that it never misses an event and may hold those of up to one hour or day too many. A window ends with the event, or with its
+//! hour or day: of a mail of the past that is brought in now, what came later is none of its window. Days that `distinct` tells apart are those
+//! of the configured time zone.
 
 use std::collections::BTreeSet;
 
@@ -64,9 +65,11 @@ impl Count {
             None => sum(&scope.totals, &trigger.when),
             Some(within) => {
                 let start = at.as_second().saturating_sub(within.as_secs());
-                let (buckets, first) =
-                    if within <= HOURS_REACH { (&scope.hours, bucket(start, 3_600)) } else { (&scope.days, bucket(start, 86_400)) };
-                buckets.range(first..).fold(0, |total: u64, (_, counts)| total.saturating_add(sum(counts, &trigger.when)))
+                let (buckets, width) = if within <= HOURS_REACH { (&scope.hours, 3_600) } else { (&scope.days, 86_400) };
+                let last = bucket(at.as_second(), width);
+                buckets
+                    .range(bucket(start, width).min(last)..=last)
+                    .fold(0, |total: u64, (_, counts)| total.saturating_add(sum(counts, &trigger.when)))
             }
         };
         Count { now: before.saturating_add(1), grew: before < u64::MAX }

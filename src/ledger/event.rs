@@ -39,6 +39,13 @@ pub struct MailInput {
     pub import: Option<Import>,
 }
 
+impl MailInput {
+    /// When it came, where it is `now`: of a mail of the past, its own time.
+    pub fn at(&self, now: Timestamp) -> Timestamp {
+        self.import.map_or(now, |import| import.at.min(now))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Import {
     /// When it came, by its topmost Received.

@@ -23,8 +23,8 @@ pub fn domain_of<'a>(person: Option<&'a Person>, mail: &'a MailInput) -> Option<
 }
 
 impl Rules {
-    /// What `input` changes. `known` is as it was before; `id` and `at` are the new event's. Time and memory are bounded by the number of
-    /// triggers and what a person may hold.
+    /// What `input` changes. `known` is as it was before; `id` and `at` are the new event's, where it isn't one of the past: that bears its own
+    /// time, and what it sets off begins at `at`. Time and memory are bounded by the number of triggers and what a person may hold.
     pub fn judge(&self, known: &Known, input: &Input, id: u64, at: Timestamp) -> Changes {
         match input {
             Input::Mail(mail) => self.mail(known, mail, id, at),
@@ -39,7 +39,8 @@ impl Rules {
         }
     }
 
-    fn mail(&self, known: &Known, mail: &MailInput, id: u64, at: Timestamp) -> Changes {
+    fn mail(&self, known: &Known, mail: &MailInput, id: u64, now: Timestamp) -> Changes {
+        let at = mail.at(now);
         let event = MailEvent {
             id,
             at,
@@ -52,6 +53,7 @@ impl Rules {
             raw: None,
         };
         let mut act = Act::new(self, Event::MailV1(event.clone()), mail.person, self.person_after(known, mail, id, at));
+        act.at = now;
         act.fire = mail.import.is_none_or(|import| import.fire);
         act.original_whole = mail.original_whole;
         act.changes.counted = mail.standing == Standing::Full;
@@ -118,13 +120,13 @@ impl Judging<'_> {
     fn mind_guard(&mut self) {
         let (Some(guard), Status::HardBounce, true) = (self.act.rules.guard, self.mail.verdict.status, self.act.fire) else { return };
         let (false, Some(usual), Some(domain)) = (self.guarded, self.known.usual, self.domain()) else { return };
-        let (at, lately) = (self.act.at, guard.lately(&self.known.domain, self.act.at));
+        let (now, lately) = (self.act.at, guard.lately(&self.known.domain, self.event.at));
         if !guard.surges(lately, usual) {
             return;
         }
         self.guarded = true;
         if let Some(after) = guard.release_after {
-            self.act.timer(Timer::Guard { domain: domain.clone() }, at.saturating_add(after).unwrap_or(Timestamp::MAX), None);
+            self.act.timer(Timer::Guard { domain: domain.clone() }, now.saturating_add(after).unwrap_or(Timestamp::MAX), None);
         }
         self.act.changes.guard = Some(GuardChange::Hold { domain, hard_bounces: lately });
     }

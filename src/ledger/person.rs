@@ -65,7 +65,8 @@ impl Tally {
         let total = self.totals.entry(entry.status).or_default();
         *total = total.saturating_add(1);
         if entry.status != Status::Delivered {
-            self.last_bounce = Some(entry.at);
+            // One of the past, brought in, comes after newer ones.
+            self.last_bounce = self.last_bounce.max(Some(entry.at));
         }
         self.recent.push_back(entry);
         while self.recent.len() > RECENT {

@@ -1,7 +1,12 @@
 //! One table for each meaning of a trigger. Histories of one person in words: `h` hard bounce, `s` soft bounce, `f` mailbox full,
 //! `d` delivered, `R` reset by hand, `+1d`/`+2h` time passes, `@c` the campaign of what follows.
 
+mod acts;
+mod hands;
+mod made;
+mod narrowed;
 mod resend;
+mod sequences;
 
 use jiff::{SignedDuration, Timestamp};
 

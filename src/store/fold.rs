@@ -104,9 +104,8 @@ impl<'a> Fold<'a> {
         if let Some(row) = self.rows.get(&dedupe)? {
             return Ok(Recorded { event: decode(&row, "a dedupe key")?, duplicate: true, fired: Vec::new() });
         }
-        let (event, stamped) = self.stamp(now);
-        let at = mail.import.map_or(stamped, |import| import.at.min(stamped));
-        let (mut changes, names) = self.judge_mail(input, mail, event, at)?;
+        let (event, now) = self.stamp(now);
+        let (mut changes, names) = self.judge_mail(input, mail, event, now)?;
         if (mail.keep_raw || changes.keep_raw) && kept.is_none() {
             *kept = Some(self.raw.append(RAW, &[raw], self.state.last_at).map_err(StoreError::read)?);
             self.rows.put(keys::raw_segment(self.raw.tail().segment), encode(&self.state.last_at)?)?;
@@ -114,10 +113,11 @@ impl<'a> Fold<'a> {
         changes.set_raw(if mail.keep_raw || changes.keep_raw { *kept } else { None });
         let fired = changes.event.mail().map(|event| event.fired.clone()).unwrap_or_default();
         self.rows.put(dedupe, encode(&event)?)?;
-        self.count(mail, &changes, &names, at)?;
+        self.count(mail, &changes, &names, mail.at(now))?;
         let mut digest = [0; keys::DEDUPE_OCTETS];
         digest.iter_mut().zip(mail.dedupe).for_each(|(to, from)| *to = from);
-        self.write(digest, changes, event, at)?;
+        // Of a mail of the past, too, jobs and tasks are made now.
+        self.write(digest, changes, event, now)?;
         Ok(Recorded { event, duplicate: false, fired })
     }
 
@@ -162,7 +162,8 @@ impl<'a> Fold<'a> {
         (event, time(self.state.last_at))
     }
 
-    fn judge_mail(&mut self, input: &Input, mail: &MailInput, event: u64, at: Timestamp) -> Result<(Changes, Names), StoreError> {
+    fn judge_mail(&mut self, input: &Input, mail: &MailInput, event: u64, now: Timestamp) -> Result<(Changes, Names), StoreError> {
+        let at = mail.at(now);
         let person = match mail.person {
             Some(key) => self.person(key)?.clone(),
             None => None,
@@ -171,7 +172,7 @@ impl<'a> Fold<'a> {
         let mut names = Names { domain: None, campaign: None };
         // What may not fire is never compared with what was counted before.
         if mail.standing != Standing::Full {
-            return Ok((self.rules.judge(&known, input, event, at), names));
+            return Ok((self.rules.judge(&known, input, event, now), names));
         }
         let rules = Arc::clone(&self.rules);
         if let Some(domain) = domain_of(known.person.as_ref(), mail) {
@@ -193,7 +194,7 @@ impl<'a> Fold<'a> {
             names.campaign = Some(name);
         }
         known.all = self.scopes.take(&self.rows, ScopeKind::All, "", at, rules.reach(Per::All))?;
-        let changes = rules.judge(&known, input, event, at);
+        let changes = rules.judge(&known, input, event, now);
         if let Some(name) = &names.domain {
             self.scopes.restore(ScopeKind::Domain, name, known.domain);
         }

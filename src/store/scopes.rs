@@ -25,7 +25,7 @@ pub const OTHER: &str = "(other)";
 /// Longer names than a domain's 255 octets are [`OTHER`], and those with a control character.
 const NAME_OCTETS: usize = 255;
 
-/// The hours of older days are of no use to any window, see [`crate::ledger::HOURS_REACH`]; and no batch writes to such a day.
+/// The hours of older days are of no use to any window, see [`crate::ledger::HOURS_REACH`]; a day that is written has its hours read, too.
 const HOUR_DAYS: u32 = 9;
 
 #[derive(Default)]
@@ -41,6 +41,8 @@ struct Loaded {
     totals_changed: bool,
     /// Days that were read, or looked for.
     days: BTreeSet<u32>,
+    /// Those of them whose hours were.
+    hours: BTreeSet<u32>,
     days_changed: BTreeSet<u32>,
 }
 
@@ -141,13 +143,16 @@ impl Scopes {
 
 impl Loaded {
     fn load_day(&mut self, rows: &Overlay<'_>, kind: ScopeKind, name: &str, day: u32, hours: bool) -> Result<(), StoreError> {
-        if self.new || !self.days.insert(day) {
+        let (day_too, hours_too) = (self.days.insert(day), hours && self.hours.insert(day));
+        if self.new || !(day_too || hours_too) {
             return Ok(());
         }
         let Some(row) = rows.get(&keys::day(day, kind, name))? else { return Ok(()) };
         let row: DayRow = decode(&row, "a day's counts")?;
-        self.scope.days.insert(day, row.counts);
-        for (hour, counts) in row.hours.into_iter().filter(|_| hours) {
+        if day_too {
+            self.scope.days.insert(day, row.counts);
+        }
+        for (hour, counts) in row.hours.into_iter().filter(|_| hours_too) {
             self.scope.hours.insert(hour_number(day, hour), counts);
         }
         Ok(())
@@ -197,6 +202,33 @@ mod tests {
         assert_eq!(scope.totals, Counts::from([(Status::HardBounce, 4)]));
         assert_eq!(scope.hours, [(hour_of(at), scope.totals.clone())].into());
         assert_eq!(scope.days, [(day_of(at), scope.totals.clone())].into());
+    }
+
+    #[test]
+    fn a_day_that_was_read_for_a_window_keeps_its_hours_when_it_is_written() {
+        let db = sled::Config::new().temporary(true).open().unwrap();
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let past = now - SignedDuration::from_hours(24 * 20);
+        let batch = |work: &mut dyn FnMut(&mut Scopes, &mut Overlay<'_>)| {
+            let (mut scopes, mut rows) = (Scopes::new(2), Overlay::new(&db));
+            work(&mut scopes, &mut rows);
+            scopes.write(&mut rows).unwrap();
+            for (key, row) in rows.into_rows() {
+                db.insert(key, row.unwrap()).unwrap();
+            }
+        };
+        let count = |scopes: &mut Scopes, rows: &Overlay<'_>, at| scopes.count(rows, ScopeKind::All, "", at, Status::HardBounce).unwrap();
+        batch(&mut |scopes, rows| count(scopes, rows, past));
+        // A mail of now, whose window reaches over that day, and an imported one of an hour later than the first.
+        batch(&mut |scopes, rows| {
+            let scope = scopes.take(rows, ScopeKind::All, "", now, Some(SignedDuration::from_hours(24 * 30))).unwrap();
+            scopes.restore(ScopeKind::All, "", scope);
+            count(scopes, rows, past + SignedDuration::from_hours(1));
+        });
+        let scope = Scopes::new(2).take(&Overlay::new(&db), ScopeKind::All, "", past, None).unwrap();
+        let one = Counts::from([(Status::HardBounce, 1)]);
+        assert_eq!(scope.hours, [(hour_of(past), one.clone()), (hour_of(past) + 1, one)].into());
+        assert_eq!(scope.days, [(day_of(past), Counts::from([(Status::HardBounce, 2)]))].into());
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl Setup {
     /// The daemon, not started: for commands that open the store themselves.
     pub fn asleep(self) -> Daemon {
         self.write();
-        Daemon { setup: self, binary: BINARY.into(), run_args: Vec::new(), child: None }
+        Daemon { setup: self, binary: BINARY.into(), run_args: Vec::new(), failpoints: None, child: None }
     }
 }
 
@@ -125,6 +125,8 @@ pub struct Daemon {
     pub binary: PathBuf,
     /// More arguments of `run`.
     pub run_args: Vec<String>,
+    /// Where it dies by itself (`fail` crate), from its next start on.
+    pub failpoints: Option<String>,
     child: Option<Child>,
 }
 
@@ -151,7 +153,8 @@ impl Daemon {
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
         let mut command = Command::new(&self.binary);
         command.arg("--config").arg(self.setup.config_path()).arg("run").args(&self.run_args);
-        command.env_remove("NOTIFY_SOCKET").env_remove("LISTEN_FDS");
+        command.env_remove("NOTIFY_SOCKET").env_remove("LISTEN_FDS").env_remove("FAILPOINTS");
+        command.envs(self.failpoints.iter().map(|points| ("FAILPOINTS", points)));
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.adopt(command.spawn().unwrap());
     }
@@ -179,6 +182,15 @@ impl Daemon {
         let mut child = self.child.take().expect("the daemon runs");
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// Whether it has ended by itself; then it can be started again.
+    pub fn ended(&mut self) -> bool {
+        let ended = self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some());
+        if ended {
+            self.child = None;
+        }
+        ended
     }
 
     /// SIGTERM, and waits for the end.
