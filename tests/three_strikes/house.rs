@@ -85,7 +85,9 @@ impl House {
         let (people, days, clock) = (store.clone(), store.clone(), now.clone());
         let own = codec.clone();
         let sources = Sources {
-            people: Some(Arc::new(move |report, delivery| people.collected(report, delivery).map_err(|error| error.to_string()))),
+            people: Some(Arc::new(move |report, delivery, each| {
+                people.each_collected(report, delivery, each).map_err(|error| error.to_string())
+            })),
             days: Some(Arc::new(move |first, last| days.days(Which::Counted, first..=last).map_err(|error| error.to_string()))),
             ..Sources::default()
         };
