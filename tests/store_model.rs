@@ -87,7 +87,7 @@ impl World {
                 let recorded = self.runtime.block_on(self.store().record(inputs, Bytes::new())).unwrap();
                 for (mail, recorded) in mails.iter().zip(recorded) {
                     let expected = self.model.mail(&self.rules, mail, now);
-                    assert_eq!((recorded.duplicate, recorded.fired), (false, expected), "{mail:?} at {now}");
+                    assert_eq!((recorded.duplicate, recorded.fired), (false, expected), "{mail:?} at {now}\n{:#?}", self.rules.triggers);
                     self.sent.push(mail.clone());
                 }
             }

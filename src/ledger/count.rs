@@ -34,17 +34,19 @@ fn bucket(second: i64, width: i64) -> u32 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Count {
     pub now: u64,
-    /// Whether the event added to it: under `distinct` a second one of the same day or campaign doesn't.
+    /// Whether the event added to it: under `distinct` a second one of the same day or campaign doesn't, nor does one that a trigger before
+    /// has reset.
     pub grew: bool,
 }
 
 impl Count {
     /// `tally` has the event as its last entry. Days are those of `timezone`.
     pub fn of_person(tally: &Tally, trigger: &Trigger, at: Timestamp, timezone: &TimeZone) -> Count {
+        let live = tally.recent.back().is_some_and(|event| !event.cleared);
         if trigger.within.is_none() && trigger.distinct.is_none() {
             let now = sum(&tally.totals, &trigger.when);
             // A sum at its limit grows no more.
-            return Count { now, grew: now < u64::MAX };
+            return Count { now, grew: live && now < u64::MAX };
         }
         let counts = |entry: &&Recent| {
             !entry.cleared
@@ -53,9 +55,9 @@ impl Count {
         };
         let mut entries = tally.recent.iter().rev().filter(counts);
         match trigger.distinct {
-            None => Count { now: length(entries.count()), grew: true },
-            Some(Distinct::Day) => distinct(entries.map(|entry| timezone.to_datetime(entry.at).date())),
-            Some(Distinct::Campaign) => distinct(entries.by_ref().map(|entry| entry.campaign.as_deref())),
+            None => Count { now: length(entries.count()), grew: live },
+            Some(Distinct::Day) => distinct(entries.map(|entry| timezone.to_datetime(entry.at).date()), live),
+            Some(Distinct::Campaign) => distinct(entries.by_ref().map(|entry| entry.campaign.as_deref()), live),
         }
     }
 
@@ -97,8 +99,11 @@ fn sum(counts: &Counts, when: &[Status]) -> u64 {
     counts.iter().filter(|(status, _)| when.contains(status)).fold(0, |total, (_, count)| total.saturating_add(*count))
 }
 
-/// The first of `values` is the event at hand's.
-fn distinct<T: Ord>(mut values: impl Iterator<Item = T>) -> Count {
+/// The first of `values` is the event at hand's, where that is `live`.
+fn distinct<T: Ord>(mut values: impl Iterator<Item = T>, live: bool) -> Count {
+    if !live {
+        return Count { now: length(values.collect::<BTreeSet<T>>().len()), grew: false };
+    }
     let Some(this) = values.next() else { return Count { now: 0, grew: false } };
     let others: BTreeSet<T> = values.collect();
     let grew = !others.contains(&this);

@@ -162,6 +162,10 @@ impl Judging<'_> {
 
     fn try_trigger(&mut self, trigger: &Trigger) {
         let Some((count, marks)) = self.count(trigger) else { return };
+        // A mark only keeps from firing, and keys cost a digest: most triggers are done with here.
+        if !count.fires(trigger, None) {
+            return;
+        }
         let key = trigger.key();
         if !count.fires(trigger, marks.iter().find(|mark| mark.key == key)) {
             return;

@@ -75,6 +75,17 @@ fn a_reset_shows_to_the_triggers_after_it() {
     let mut world = World::new();
     let rules = rules(&[reset, after]);
     assert_eq!(world.play(&rules, "h h h h h"), "01010", "the second trigger finds nothing to count");
+    // None is no multiple of anything, however it is counted.
+    let first = Trigger { steps: vec![Step::Reset(vec![HardBounce])], ..trigger(&[HardBounce], Comparator::Every(1)) };
+    let every = || Trigger { name: "every".into(), ..trigger(&[HardBounce], Comparator::Every(2)) };
+    for every in [
+        every(),
+        Trigger { within: Some(DAY), ..every() },
+        Trigger { distinct: Some(Distinct::Day), ..every() },
+        Trigger { distinct: Some(Distinct::Campaign), repeat: true, ..every() },
+    ] {
+        assert_eq!(World::new().play(&super::rules(&[first.clone(), every.clone()]), "h h h"), "111", "{every:?}");
+    }
 }
 
 #[test]
