@@ -252,7 +252,9 @@ fn delivery(out: &mut dyn Write, folder: &Path) -> io::Result<()> {
     let store = Arc::new(Store::open(folder, options()).expect("the store"));
     let (people, days) = (store.clone(), store.clone());
     let sources = Sources {
-        people: Some(Arc::new(move |report, delivery| people.collected(report, delivery).map_err(|error| error.to_string()))),
+        people: Some(Arc::new(move |report, delivery, each| {
+            people.each_collected(report, delivery, each).map_err(|error| error.to_string())
+        })),
         days: Some(Arc::new(move |first, last| days.days(Which::Counted, first..=last).map_err(|error| error.to_string()))),
         ..Sources::default()
     };
