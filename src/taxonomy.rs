@@ -69,10 +69,15 @@ pub enum Action {
     Expanded,
 }
 
-/// A word that names no status, fault, kind or action.
+/// A word that names no status.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not known here")]
+#[error("'{0}' is no status; did you mean '{near}'?", near = nearest(.0))]
 pub struct UnknownWord(pub String);
+
+fn nearest(word: &str) -> &'static str {
+    let near = Status::ALL.into_iter().max_by(|a, b| strsim::jaro_winkler(a.id(), word).total_cmp(&strsim::jaro_winkler(b.id(), word)));
+    near.map_or("", Status::id)
+}
 
 impl Status {
     pub const ALL: [Status; 21] = [

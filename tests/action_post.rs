@@ -73,7 +73,7 @@ async fn a_form_with_the_headers_of_standard_webhooks() {
     let catcher = HttpCatcher::start();
     let mut task =
         post_task(&catcher.url("/b/{{ address }}?s={{ status }}"), form(&[("email", "{{ address }}"), ("said", "{{ diagnostic }}")]));
-    task.headers.insert("X-Rule".to_owned(), "{{ rule }}".to_owned());
+    task.headers.insert("X-Rule".to_owned(), "{{ rule }}".into());
     assert_eq!(post(&task).await, Outcome::Done);
     let [asked] = &catcher.asked()[..] else { panic!("one request") };
     assert_eq!((asked.method.as_str(), asked.target.as_str()), ("POST", "/b/alice%40example.org?s=hard-bounce"));
@@ -103,7 +103,7 @@ async fn json_and_event_bodies() {
 async fn hostile_facts_stay_inside_their_value() {
     let catcher = HttpCatcher::start();
     let mut task = post_task(&catcher.url("/b/{{ subject }}/end"), form(&[("subject", "{{ subject }}")]));
-    task.headers.insert("x-subject".to_owned(), "{{ subject }}".to_owned());
+    task.headers.insert("x-subject".to_owned(), "{{ subject }}".into());
     let mut job = job(Task::Post(task.clone()));
     let hostile = "../../admin?x=1&y=2#z@evil.example\r\nX-Admin: 1\u{0}ü\"";
     job.facts.event.origin.subject = Some(hostile.to_owned());

@@ -342,6 +342,15 @@ async fn a_provider_that_denies_everyone() {
     by_hand(&store, None, Hand::Guard { domain: "big.example.org".into(), release: true }).await;
     store.tick().await.unwrap();
     assert_eq!((suppressed(&store, "big.example.org"), store.guarded().unwrap().len(), jobs(&store).len()), (30, 0, 39));
+    // Who lets them go means it: the next of the same surge don't wait, for a day.
+    store.tick().await.unwrap();
+    for n in 30..33 {
+        record(&store, mail(&format!("p{n}@big.example.org"), "1")).await;
+    }
+    assert!(store.guarded().unwrap().is_empty());
+    assert!(store.person(key("p32@big.example.org")).unwrap().unwrap().suppressed);
+    clock.go(HOUR * 24);
+    store.tick().await.unwrap();
 
     // Thrown away: as if it had never been; the next true bounce is the first.
     clock.go_days(20);

@@ -2,10 +2,13 @@
 //!
 //! A fact that is absent is the empty text, so that `{% if diagnostic %}` and every filter work on it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
-use minijinja::Value;
+use minijinja::{
+    Value,
+    value::{Enumerator, Object},
+};
 
 use crate::{address, ledger::Facts, taxonomy::Status};
 
@@ -53,6 +56,21 @@ pub struct Context {
     pub(super) values: Value,
 }
 
+/// A person's fields. What nobody set is the empty text like any fact that is absent: which fields there are is known to no configuration.
+#[derive(Debug)]
+struct Fields(BTreeMap<String, Value>);
+
+impl Object for Fields {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let name = key.as_str()?;
+        Some(self.0.get(name).cloned().unwrap_or_else(|| Value::from("")))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.0.keys().map(|name| Value::from(name.as_str())).collect())
+    }
+}
+
 impl Context {
     /// `job` is the job's id as text.
     pub fn new(facts: &Facts, job: &str) -> Context {
@@ -97,8 +115,8 @@ impl Context {
         values.insert("counts", Value::from_serialize(&counts));
         values.insert("event", Value::from(event.id));
         values.insert("fired", Value::from_serialize(&event.fired));
-        let fields: BTreeMap<&str, Value> = facts.fields.iter().map(|(name, field)| (name.as_str(), field.value())).collect();
-        values.insert("fields", Value::from_serialize(&fields));
+        let fields = facts.fields.iter().map(|(name, field)| (name.clone(), field.value())).collect();
+        values.insert("fields", Value::from_object(Fields(fields)));
         values.insert("suppressed", Value::from(facts.suppressed));
         values.insert("tags", Value::from_serialize(&facts.tags));
         Context { values: Value::from_serialize(&values) }

@@ -10,7 +10,6 @@ use super::{
     Context, MailTask, clean,
     mail::{UNSIGNED, rendered},
     render::{self, Kind},
-    rfc3339,
 };
 use crate::{ledger::Facts, outbox::Job};
 
@@ -113,7 +112,7 @@ fn subject(task: &MailTask, all: &[(String, &Facts)], count: u64) -> String {
 fn line(facts: &Facts) -> [String; 4] {
     let (event, verdict) = (&facts.event, &facts.event.verdict);
     let short = |text: Option<&str>, chars: usize| clean::cut(text.unwrap_or_default(), chars);
-    let at = rfc3339(event.at).get(..16).unwrap_or_default().replace('T', " ");
+    let at = event.at.strftime("%F %H:%MZ").to_string();
     let address = short(verdict.address.as_deref(), 80);
     let address = if address.is_empty() { "(nobody named)".to_owned() } else { address };
     let status = clean::line(&format!("{} {}", verdict.status.id(), short(verdict.enhanced.as_deref(), 12)));

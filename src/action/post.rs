@@ -18,7 +18,7 @@ use reqwest::{
 };
 
 use super::{
-    Context, PostBody, PostTask, batch, clean, event_row,
+    Context, PostBody, PostHeader, PostTask, batch, clean, event_row,
     render::{self, Kind},
     webhook::Secrets,
 };
@@ -94,9 +94,15 @@ impl Poster {
         let url = render::render(Kind::Url, &task.url, &context).map_err(dead)?;
         let mut headers = HeaderMap::new();
         for (name, value) in &task.headers {
-            let value = render::render(Kind::HttpHeader, value, &context).map_err(dead)?;
             let name = header_name(name).map_err(Fault::Dead)?;
-            headers.insert(name, HeaderValue::from_bytes(value.as_bytes()).map_err(|error| Fault::Dead(error.to_string()))?);
+            let value = match value {
+                PostHeader::Text(source) => {
+                    let value = render::render(Kind::HttpHeader, source, &context).map_err(dead)?;
+                    HeaderValue::from_bytes(value.as_bytes()).map_err(|error| Fault::Dead(error.to_string()))?
+                }
+                PostHeader::Secret { prefix, file } => secret_header(prefix, file).map_err(Fault::Later)?,
+            };
+            headers.insert(name, value);
         }
         let (kind, body) = match task.batch.is_some() || !job.others.is_empty() {
             true => ("application/json", batch::body(&task.body, job).map_err(dead)?),
@@ -163,6 +169,18 @@ fn body(body: &PostBody, facts: &Facts, context: &Context) -> Result<(&'static s
 fn header_name(name: &str) -> Result<HeaderName, String> {
     let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("'{}' is no header's name", clean::cut(name, 60)))?;
     if RESERVED.contains(&parsed.as_str()) { Err(format!("the header '{parsed}' is set by bounced itself")) } else { Ok(parsed) }
+}
+
+/// Named in no log and no error.
+fn secret_header(prefix: &str, file: &Path) -> Result<HeaderValue, String> {
+    let shown = file.display();
+    let bytes = std::fs::read(file).map_err(|error| format!("can't read the secret {shown}: {error}"))?;
+    let line = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).find(|line| !line.is_empty());
+    let line = line.ok_or_else(|| format!("the secret {shown} is empty"))?;
+    let mut value = HeaderValue::from_bytes(&[prefix.as_bytes(), line].concat())
+        .map_err(|_| format!("the secret {shown} can't stand in a header: it is one line without control characters"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn text_header(text: &str) -> Result<HeaderValue, Fault> {

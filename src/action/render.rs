@@ -8,7 +8,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use minijinja::{AutoEscape, Environment, Output, State, UndefinedBehavior, Value};
+use minijinja::{AutoEscape, Environment, Output, State, UndefinedBehavior, Value, value::ValueKind};
 
 use super::{
     clean,
@@ -207,7 +207,7 @@ fn format(kind: Kind, out: &mut Output<'_>, _state: &State<'_, '_>, value: &Valu
     if value.is_none() || value.is_undefined() {
         return Ok(());
     }
-    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let text = plain(value);
     let written = match kind {
         Kind::Header | Kind::HttpHeader | Kind::Text | Kind::Value => out.write_str(&text),
         Kind::Html if value.is_safe() => out.write_str(&text),
@@ -222,6 +222,14 @@ fn format(kind: Kind, out: &mut Output<'_>, _state: &State<'_, '_>, value: &Valu
         }
     };
     Ok(written?)
+}
+
+/// A value as text; true, false, lists and maps as JSON writes them.
+fn plain(value: &Value) -> String {
+    match value.kind() {
+        ValueKind::Bool | ValueKind::Seq | ValueKind::Map => serde_json::to_string(value).unwrap_or_else(|_| value.to_string()),
+        _ => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+    }
 }
 
 /// Whether a value can't be more than one address, or else a harmless part of one.

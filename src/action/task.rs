@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::Rate;
+use super::{
+    Context, Rate,
+    render::{Kind, render},
+};
+use crate::ledger::Facts;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Task {
@@ -84,13 +88,28 @@ pub struct MailTemplate {
 pub struct PostTask {
     pub url: String,
     pub body: PostBody,
-    pub headers: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, PostHeader>,
     pub secret_file: Option<PathBuf>,
     pub batch: Option<Batch>,
     /// The most that run at once to its host.
     pub concurrency: Option<u16>,
     /// The most that are begun to its host.
     pub rate: Option<Rate>,
+}
+
+/// What a header of a post says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PostHeader {
+    /// minijinja source.
+    Text(String),
+    /// `prefix` and the first line of a file, read when the post goes out.
+    Secret { prefix: String, file: PathBuf },
+}
+
+impl From<&str> for PostHeader {
+    fn from(source: &str) -> PostHeader {
+        PostHeader::Text(source.to_owned())
+    }
 }
 
 /// `batch = { max, within }`: so many bodies in one JSON array, or those of so long.
@@ -122,6 +141,13 @@ pub enum Pace {
     Within { within: Duration, max: Option<u32> },
     /// At once as long as the rate allows it; what comes beyond goes together when the rate's time is over.
     AtMost(Rate),
+}
+
+impl Todo {
+    /// The title of the task `id`. Its template was tried as the configuration was read; should it fail all the same, its source says most.
+    pub fn title_for(&self, facts: &Facts, id: &str) -> String {
+        render(Kind::Header, &self.title, &Context::new(facts, id)).unwrap_or_else(|_| self.title.clone())
+    }
 }
 
 impl Task {

@@ -10,7 +10,7 @@ use jiff::{
 
 use super::{ClosedTarget, DeadJob, Kind, trouble::mib};
 use crate::{
-    action::clean,
+    action::{clean, rfc3339},
     ledger::Counts,
     taxonomy::{Fault, Status},
 };
@@ -34,6 +34,12 @@ pub struct Day {
     pub dead: Vec<DeadJob>,
     /// Targets that are closed now.
     pub closed: Vec<ClosedTarget>,
+    /// Domains that are guarded now.
+    pub guarded: Vec<GuardedDomain>,
+    /// Tasks that nobody has done yet.
+    pub open_tasks: u64,
+    /// Those of them whose time is past, the longest overdue first.
+    pub overdue: Vec<OverdueTask>,
     /// Bytes left on the disk of `data_dir`.
     pub free_bytes: Option<u64>,
     /// `min_free`, bytes.
@@ -48,8 +54,31 @@ pub struct Jobs {
     pub dead: u64,
 }
 
+/// A domain whose people wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuardedDomain {
+    pub domain: String,
+    pub since: Timestamp,
+    pub hard_bounces: u64,
+    /// Firings of triggers.
+    pub waiting: u64,
+}
+
+/// A task whose time is past.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OverdueTask {
+    pub id: String,
+    /// May hold what strangers wrote.
+    pub title: String,
+    pub assignee: Option<String>,
+    pub due: Timestamp,
+}
+
 /// How many domains, triggers and dead jobs a digest lists.
 const LISTED: usize = 10;
+
+/// How many overdue tasks it lists: they are there to be done.
+const OVERDUE: usize = 50;
 
 /// The local day whose digest is due: its instant is past, and the digest of that day or a later one has not gone out.
 pub fn due(last: Option<Date>, now: Timestamp, zone: &TimeZone, at: Time) -> Option<Date> {
@@ -88,7 +117,7 @@ pub fn compose(
     let local = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M %Z").to_string();
     let head = format!("What came in from {} to {}\n\n", local(from), local(to));
     match day {
-        Ok(day) => (subject(day, held_back), format!("{head}{}", text(day, held_back))),
+        Ok(day) => (subject(day, held_back), format!("{head}{}", text(day, zone, held_back))),
         Err(why) => {
             ("digest: the figures can't be read".to_owned(), format!("{head}The figures can't be read: {}\n", clean::cut(why, 500)))
         }
@@ -105,6 +134,12 @@ fn subject(day: &Day, held_back: &[(Kind, u64)]) -> String {
     }
     if !day.closed.is_empty() {
         troubles.push(format!("{} targets fail", day.closed.len()));
+    }
+    if !day.guarded.is_empty() {
+        troubles.push(format!("{} domains guarded", day.guarded.len()));
+    }
+    if !day.overdue.is_empty() {
+        troubles.push(format!("{} tasks overdue", day.overdue.len()));
     }
     if day.free_bytes.is_some_and(|free| free < day.min_free.saturating_mul(2)) {
         troubles.push("room is short".to_owned());
@@ -124,7 +159,7 @@ fn is_bounce(status: Status) -> bool {
     !matches!(status.fault(), Fault::Person | Fault::None) && status != Status::Undetermined
 }
 
-fn text(day: &Day, held_back: &[(Kind, u64)]) -> String {
+fn text(day: &Day, zone: &TimeZone, held_back: &[(Kind, u64)]) -> String {
     let mut out = String::new();
     let mut rows = |title: &str, rows: Vec<(u64, String)>| {
         // Writing to a String can't fail.
@@ -173,6 +208,8 @@ fn text(day: &Day, held_back: &[(Kind, u64)]) -> String {
         }
         out.push('\n');
     }
+    guarded(&mut out, &day.guarded);
+    tasks(&mut out, day, zone);
     if !held_back.is_empty() {
         let _ = writeln!(out, "Alerts held back in the last hour");
         for (kind, count) in held_back {
@@ -183,6 +220,38 @@ fn text(day: &Day, held_back: &[(Kind, u64)]) -> String {
     let free = day.free_bytes.map_or("unknown".to_owned(), mib);
     let _ = writeln!(out, "Room left: {free} (below {} mail is put off)", mib(day.min_free));
     out
+}
+
+fn guarded(out: &mut String, domains: &[GuardedDomain]) {
+    if domains.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "Guarded domains: what triggers do to their people waits (bounced guard release DOMAIN, or drop DOMAIN)");
+    for domain in domains.iter().take(LISTED) {
+        let GuardedDomain { domain, since, hard_bounces, waiting } = domain;
+        let (domain, since) = (clean::cut(domain, 80), rfc3339(*since));
+        let _ = writeln!(out, "  {domain}, since {since}: {hard_bounces} hard bounces, {waiting} firings wait");
+    }
+    let more = domains.len().saturating_sub(LISTED);
+    if more > 0 {
+        let _ = writeln!(out, "  and {more} more: bounced guard list");
+    }
+    out.push('\n');
+}
+
+fn tasks(out: &mut String, day: &Day, zone: &TimeZone) {
+    let _ = writeln!(out, "Tasks\n  {:>8}  open", day.open_tasks);
+    let _ = writeln!(out, "  {:>8}  of them overdue", day.overdue.len());
+    for task in day.overdue.iter().take(OVERDUE) {
+        let due = task.due.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M");
+        let whose = task.assignee.as_deref().map_or("nobody's".to_owned(), |name| clean::cut(name, 80));
+        let _ = writeln!(out, "            due {due}, {whose}: {}  (bounced tasks done {})", clean::cut(&task.title, 150), task.id);
+    }
+    let more = day.overdue.len().saturating_sub(OVERDUE);
+    if more > 0 {
+        let _ = writeln!(out, "            and {more} more: bounced tasks");
+    }
+    out.push('\n');
 }
 
 fn total(counts: impl Iterator<Item = u64>) -> u64 {

@@ -76,6 +76,12 @@ fn zeros_are_told() {
 fn trouble_stands_in_the_subject() {
     let text = str::to_owned;
     let dead = DeadJob { id: text("1-2-3-4"), kind: text("post"), target: text("https://x.example/"), error: text("HTTP 410\r\nGone") };
+    let task = OverdueTask {
+        id: text("1-2-3-5"),
+        title: text("Call x\r\nBcc: y"),
+        assignee: Some(text("ops@example.com")),
+        due: utc("2026-11-22T21:00:00Z"),
+    };
     let day = Day {
         counts: [(Status::HardBounce, 120), (Status::SoftBounceMailboxFull, 3), (Status::SpamComplaint, 4), (Status::AutoReply, 9)].into(),
         apart: 2,
@@ -85,6 +91,9 @@ fn trouble_stands_in_the_subject() {
         jobs: Jobs { waiting: 1, running: 2, done: 3, dead: 30 },
         dead: vec![dead; 30],
         closed: vec![ClosedTarget { host: text("x.example:8080"), since: utc("2026-11-22T23:00:00Z"), error: text("HTTP 503\r\nBcc: x") }],
+        guarded: vec![GuardedDomain { domain: text("d0.example"), since: utc("2026-11-22T22:00:00Z"), hard_bounces: 201, waiting: 7 }],
+        open_tasks: 60,
+        overdue: vec![task; 55],
         free_bytes: Some(1),
         min_free: 256 << 20,
     };
@@ -92,7 +101,7 @@ fn trouble_stands_in_the_subject() {
     let (subject, text) = compose(Ok(&day), span, &TimeZone::UTC, &[(Kind::JobsDied, 5)]);
     assert_eq!(
         subject,
-        "digest: 123 bounces, 4 complaints, 30 dead jobs, 1 targets fail, room is short, 1 mails of our own bounced, 5 alerts held back"
+        "digest: 123 bounces, 4 complaints, 30 dead jobs, 1 targets fail, 1 domains guarded, 55 tasks overdue, room is short, 1 mails of our own bounced, 5 alerts held back"
     );
     for row in [
         "       136  all together",
@@ -101,6 +110,10 @@ fn trouble_stands_in_the_subject() {
         "  1-2-3-4  post to https://x.example/: HTTP 410 Gone",
         "  and 20 more",
         "  x.example:8080, since 2026-11-22T23:00:00Z: HTTP 503 Bcc: x\n",
+        "  d0.example, since 2026-11-22T22:00:00Z: 201 hard bounces, 7 firings wait\n",
+        "        60  open\n        55  of them overdue\n",
+        "due 2026-11-22 21:00, ops@example.com: Call x Bcc: y  (bounced tasks done 1-2-3-5)\n",
+        "            and 5 more: bounced tasks\n",
     ] {
         assert!(text.contains(row), "{row} in\n{text}");
     }

@@ -23,6 +23,7 @@ pub enum Kind {
     Store,
     Certificate,
     Figures,
+    Guarded,
 }
 
 impl Kind {
@@ -44,6 +45,7 @@ impl Kind {
             Kind::Store => "store",
             Kind::Certificate => "certificate",
             Kind::Figures => "figures",
+            Kind::Guarded => "guarded",
         }
     }
 }
@@ -72,6 +74,8 @@ pub enum Trouble {
     Certificate { expires: Timestamp, left: SignedDuration },
     /// The store doesn't tell how things stand.
     Figures { why: String },
+    /// So many hard bounces of one domain came at once that what triggers do to its people waits.
+    Guarded { domain: String, hard_bounces: u64 },
 }
 
 /// A dead job as alerts and digests name it.
@@ -121,6 +125,7 @@ impl Trouble {
             Trouble::Store { .. } => Kind::Store,
             Trouble::Certificate { .. } => Kind::Certificate,
             Trouble::Figures { .. } => Kind::Figures,
+            Trouble::Guarded { .. } => Kind::Guarded,
         }
     }
 
@@ -140,6 +145,7 @@ impl Trouble {
             Trouble::Certificate { left, .. } if left.is_negative() => "the TLS certificate has expired".to_owned(),
             Trouble::Certificate { left, .. } => format!("the TLS certificate expires in {}", span(*left)),
             Trouble::Figures { .. } => "the store doesn't answer".to_owned(),
+            Trouble::Guarded { domain, .. } => format!("{} is guarded: its hard bounces surge", clean::cut(domain, 80)),
         }
     }
 
@@ -206,8 +212,20 @@ impl Trouble {
                  Look at the log (journalctl -u bounced) and at the disk that holds data_dir.\n",
                 clean::cut(why, 1000)
             ),
+            Trouble::Guarded { domain, hard_bounces } => guarded(&clean::cut(domain, 80), *hard_bounces),
         }
     }
+}
+
+fn guarded(domain: &str, hard_bounces: u64) -> String {
+    format!(
+        "{hard_bounces} hard bounces of {domain} came within a short time, far more than is usual there. Either you mailed many dead addresses, \
+         or the provider says \"unknown user\" to everyone. What triggers on hard bounces do to its people (tags, fields, suppression, sequences, \
+         reports, resends, posts) waits until you decide; counting goes on.\n\n\
+         What the server said: bounced events --status hard-bounce. What waits: bounced guard list\n\n\
+         Is it true, then all that waits is done now, and the domain not guarded again for a day:\n\n  bounced guard release {domain}\n\n\
+         Is it wrong, then what waits is thrown away, and these people's hard bounces are counted from none:\n\n  bounced guard drop {domain}\n"
+    )
 }
 
 /// One mail for several troubles of one kind, and for those that were held back: subject without prefix, and text.
@@ -218,6 +236,7 @@ pub fn compose(troubles: &[Trouble], held_back: u64) -> Option<(String, String)>
     let subject = match first {
         Trouble::JobDied(_) if count > 1 => format!("{count} jobs died"),
         Trouble::TargetDown(_) if count > 1 => format!("{count} targets fail"),
+        Trouble::Guarded { .. } if count > 1 => format!("{count} domains are guarded"),
         _ => first.title(),
     };
     let others: Vec<String> = troubles.iter().skip(1).take(LISTED).map(line).collect();
@@ -244,6 +263,7 @@ fn line(trouble: &Trouble) -> String {
     match trouble {
         Trouble::JobDied(job) => format!("  {}", job.line()),
         Trouble::TargetDown(target) => format!("  {}", target.line()),
+        Trouble::Guarded { domain, hard_bounces } => format!("  {}: {hard_bounces} hard bounces", clean::cut(domain, 80)),
         other => format!("  {}", other.title()),
     }
 }
@@ -308,6 +328,19 @@ mod tests {
         assert!(subject == "2 targets fail" && text.contains("\n  mail, since"), "{subject}\n{text}");
         let well = Trouble::TargetWell { host: "a.example".to_owned(), lasted: SignedDuration::from_mins(7) };
         assert_eq!(well.title(), "well again after 7 minutes: a.example");
+    }
+
+    #[test]
+    fn a_guarded_domain_says_what_to_do() {
+        let guarded = |domain: &str| Trouble::Guarded { domain: domain.to_owned(), hard_bounces: 201 };
+        let (subject, text) = compose(&[guarded("example.org")], 0).unwrap();
+        assert_eq!(subject, "example.org is guarded: its hard bounces surge");
+        for words in ["201 hard bounces of example.org", "bounced guard release example.org\n", "bounced guard drop example.org\n"] {
+            assert!(text.contains(words), "{words} in {text}");
+        }
+        let (subject, text) = compose(&[guarded("example.org"), guarded("example.com\r\nBcc: x")], 0).unwrap();
+        assert_eq!(subject, "2 domains are guarded");
+        assert!(text.contains("\n  example.com Bcc: x: 201 hard bounces\n"), "{text}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::{
     ask,
     ended::{Failed, finish},
     output::{Output, cell},
+    show::fields,
 };
 use crate::{action::clean, control::Request};
 
@@ -44,14 +45,21 @@ const COLUMNS: [&str; 7] = ["address", "suppressed", "tags", "fields", "counts",
 fn export(config: &Path, args: &ExportArgs) -> Result<(), Failed> {
     let mut out = Output::new(true);
     let request = Request::Export { filter: args.filter.clone() };
-    if args.format == Format::Csv {
-        out.csv(&COLUMNS.map(str::to_owned))?;
-    }
-    ask::ask(config, &request, &mut |row| match args.format {
-        Format::Jsonl => out.object(&row),
-        Format::Csv => out.csv(&COLUMNS.map(|key| clean::cell(&cell(&row[key])))),
-        Format::PostfixAccess => access(&mut out, &row),
+    let mut begun = args.format != Format::Csv;
+    let mut heading = |out: &mut Output| match std::mem::replace(&mut begun, true) {
+        true => Ok(()),
+        false => out.csv(&COLUMNS.map(str::to_owned)),
+    };
+    ask::ask(config, &request, &mut |row| {
+        heading(&mut out)?;
+        match args.format {
+            Format::Jsonl => out.object(&row),
+            Format::Csv => out.csv(&COLUMNS.map(|key| clean::cell(&if key == "fields" { fields(&row[key]) } else { cell(&row[key]) }))),
+            Format::PostfixAccess => access(&mut out, &row),
+        }
     })?;
+    // An expression that is wrong leaves nothing behind, nobody at all a heading.
+    heading(&mut out)?;
     Ok(out.flush()?)
 }
 

@@ -75,7 +75,8 @@ fn report(config: &Path, args: &ReportArgs) -> Result<(), Failed> {
                 if args.json {
                     return out.object(&row);
                 }
-                out.line(&format!("{name} goes to {} with {} people.", cell(&row["to"]), cell(&row["people"])))
+                let people = if row["people"] == 1 { "person" } else { "people" };
+                out.line(&format!("{name} goes to {} with {} {people}.", cell(&row["to"]), cell(&row["people"])))
             })?;
         }
     }

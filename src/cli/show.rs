@@ -34,6 +34,15 @@ fn show(config: &Path, args: &ShowArgs) -> Result<(), Failed> {
     Ok(out.flush()?)
 }
 
+/// As `bounced set` takes them.
+pub fn fields(of: &Value) -> String {
+    let one = |(name, value): (&String, &Value)| match value {
+        Value::String(text) if text.is_empty() || text.contains([' ', ',', '"']) => format!("{name}={value}"),
+        value => format!("{name}={}", cell(value)),
+    };
+    of.as_object().map(|fields| fields.iter().map(one).collect::<Vec<_>>().join(", ")).unwrap_or_default()
+}
+
 /// A person for people.
 pub fn person(out: &mut Output, row: &Value) -> std::io::Result<()> {
     out.line(&printable(&cell(&row["address"])))?;
@@ -50,7 +59,7 @@ pub fn person(out: &mut Output, row: &Value) -> std::io::Result<()> {
         ("fields", "fields"),
         ("suppressed", "suppressed"),
     ] {
-        let text = cell(&row[key]);
+        let text = if key == "fields" { fields(&row[key]) } else { cell(&row[key]) };
         if !text.is_empty() {
             out.line(&format!("  {title}: {}", printable(&text)))?;
         }
@@ -64,7 +73,13 @@ pub fn person(out: &mut Output, row: &Value) -> std::io::Result<()> {
         ))?;
     }
     for task in row["tasks"].as_array().into_iter().flatten() {
-        out.line(&format!("  open task: {}", cell(task)))?;
+        let (id, title) = (cell(&task["id"]), printable(&cell(&task["title"])));
+        let due = if task["due"].is_null() { String::new() } else { format!(", due {}", cell(&task["due"])) };
+        out.line(&format!("  {} task {id}: {title}{due}", cell(&task["state"])))?;
+    }
+    if let Some(domain) = row["guarded"].as_str() {
+        let domain = printable(domain);
+        out.line(&format!("  {domain} is guarded: what triggers do on hard bounces waits; see bounced guard list"))?;
     }
     for fired in row["fired"].as_array().into_iter().flatten() {
         out.line(&format!("  fired: {} at {}", printable(&cell(&fired["trigger"])), cell(&fired["at"])))?;

@@ -12,7 +12,7 @@ use super::{
     units,
 };
 use crate::action::{
-    Batch, PostBody, PostTask,
+    Batch, PostBody, PostHeader, PostTask,
     render::{Kind, check_source},
 };
 
@@ -40,7 +40,8 @@ pub fn read(entry: Table<'_>, means: &Means<'_>) -> Option<PostTask> {
         (None, Some(at)) => json(&at).map(|json| PostBody::Json(json.to_string())),
         (None, None) => Some(PostBody::Event),
     };
-    let headers = entry.table("headers").map(|headers| headers.all().into_iter().filter_map(|(name, at)| header(name, &at)).collect());
+    let headers =
+        entry.table("headers").map(|headers| headers.all().into_iter().filter_map(|(name, at)| header(name, &at, means)).collect());
     let secret_file = entry.get("secret_file").map(|at| {
         means.files.secrets(&at, 1)?;
         means.files.path(&at)
@@ -82,7 +83,8 @@ fn fits_batch(entry: &Table<'_>, task: &PostTask) {
     if names::is_template(&task.url) {
         entry.fail("url", "with batch many go to one URL, so it can't depend on one of them; take the template out");
     }
-    for name in task.headers.iter().filter(|(_, value)| names::is_template(value)).map(|(name, _)| name) {
+    let depends = |header: &PostHeader| matches!(header, PostHeader::Text(source) if names::is_template(source));
+    for name in task.headers.iter().filter(|(_, header)| depends(header)).map(|(name, _)| name) {
         entry.fail("headers", format_args!("with batch {name} can't depend on one of many; take the template out"));
     }
 }
@@ -124,7 +126,8 @@ fn json(at: &At<'_>) -> Option<serde_json::Value> {
     })
 }
 
-fn header(name: &str, at: &At<'_>) -> Option<(String, String)> {
+/// A text, or `{ secret_file, prefix }`.
+fn header(name: &str, at: &At<'_>, means: &Means<'_>) -> Option<(String, PostHeader)> {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(token) {
         return at.fail(format_args!("'{name}' is no header name"));
@@ -132,9 +135,24 @@ fn header(name: &str, at: &At<'_>) -> Option<(String, String)> {
     if OWN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
         return at.fail(format_args!("{name} is set by bounced itself; take it out"));
     }
-    let value = source(at, Kind::HttpHeader)?;
-    if value.chars().any(char::is_control) {
+    let value = match at.value() {
+        DeValue::Table(_) => secret(at.table()?, means)?,
+        _ => PostHeader::Text(source(at, Kind::HttpHeader)?),
+    };
+    let (PostHeader::Text(text) | PostHeader::Secret { prefix: text, .. }) = &value;
+    if text.chars().any(char::is_control) {
         return at.fail("a header is one line without control characters");
     }
     Some((name.to_owned(), value))
+}
+
+/// The file is looked at now, and read again for each post.
+fn secret(table: Table<'_>, means: &Means<'_>) -> Option<PostHeader> {
+    let file = table.need("secret_file", "\"/etc/bounced/crm.token\"").and_then(|at| {
+        means.files.secrets(&at, 1)?;
+        means.files.path(&at)
+    });
+    let prefix = table.get("prefix").map_or(Some(String::new()), |at| at.text().map(str::to_owned));
+    table.close();
+    Some(PostHeader::Secret { prefix: prefix?, file: file? })
 }

@@ -70,9 +70,9 @@ pub fn size(text: &str) -> Result<u64, String> {
     bytes.map(|size| size.as_u64()).map_err(|_| format!("'{text}' is no size; write it as \"256 MiB\", or as a number of bytes"))
 }
 
-/// `08:00`.
+/// `08:00`, or `08:00:30`.
 pub fn time(text: &str) -> Result<Time, String> {
-    let shape = text.len() == 5 && text.as_bytes().get(2) == Some(&b':');
+    let shape = matches!(text.len(), 5 | 8) && text.bytes().enumerate().all(|(place, byte)| (byte == b':') == (place % 3 == 2));
     text.parse().ok().filter(|_| shape).ok_or_else(|| format!("'{text}' is no time of day; write it as \"08:00\""))
 }
 
@@ -156,7 +156,8 @@ mod tests {
     #[test]
     fn times_of_day() {
         assert_eq!(time("08:30"), Ok(Time::constant(8, 30, 0, 0)));
-        for bad in ["", "8:00", "24:00", "08:60", "0800", "08:00:00", "noon"] {
+        assert_eq!(time("08:30:15"), Ok(Time::constant(8, 30, 15, 0)));
+        for bad in ["", "8:00", "24:00", "08:60", "0800", "08:00:0", "08:00:61", "080:0:00", "noon"] {
             assert!(time(bad).is_err(), "{bad}");
         }
     }

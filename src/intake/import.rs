@@ -58,16 +58,18 @@ impl Intake {
             .into_iter()
             .map(|(told, raw)| {
                 let inputs = told?;
-                let status = inputs.first().map_or("undetermined", |input| input.verdict.status.id());
-                Ok((status, self.store().record(inputs.into_iter().map(Input::Mail).collect(), raw)))
+                let batch = inputs.iter().cloned().map(Input::Mail).collect();
+                Ok((inputs, self.store().record(batch, raw)))
             })
             .collect();
         let mut ended = Vec::with_capacity(recorded.len());
         for each in recorded {
             ended.push(match each {
                 Err(left_out) => left_out,
-                Ok((status, recorded)) => {
+                Ok((inputs, recorded)) => {
                     let recorded = recorded.await?;
+                    inputs.iter().zip(&recorded).for_each(|(input, recorded)| self.tell_of(input, recorded));
+                    let status = inputs.first().map_or("undetermined", |input| input.verdict.status.id());
                     match recorded.iter().all(|recorded| recorded.duplicate) {
                         true => Imported::Known,
                         false => Imported::Counted { status, fired: recorded.into_iter().flat_map(|recorded| recorded.fired).collect() },
@@ -91,7 +93,8 @@ fn inputs(raw: &Bytes, how: &How, policy: &Policy, now: Timestamp) -> Result<Vec
     if at < how.not_before {
         return Err(Imported::TooOld);
     }
-    let today = day_of(at);
+    // A stamp may be younger than the mail says it is: its age is passed over either way.
+    let today = day_of(now);
     let mailbox = mailbox(how.rcpt.as_ref().map_or(trace.recipients.as_slice(), std::slice::from_ref), policy, today)?;
     let arrival = Arrival { client: None, helo: None, reverse_path: trace.return_path, mailboxes: vec![mailbox], raw: raw.clone() };
     let mut inputs = resolve::inputs(&message::read(raw), &arrival, policy, today);

@@ -80,6 +80,10 @@ impl Intake {
         &self.store
     }
 
+    pub(super) fn tell_of(&self, input: &MailInput, recorded: &Recorded) {
+        (self.notice)(input, recorded);
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         (self.clock)()
     }
@@ -118,7 +122,7 @@ impl Intake {
         })?;
         for (input, recorded) in inputs.iter().zip(&recorded) {
             log(input, recorded);
-            (self.notice)(input, recorded);
+            self.tell_of(input, recorded);
         }
         Ok(recorded.iter().map(|recorded| recorded.event).collect())
     }

@@ -4,7 +4,7 @@
 //! Of one `do`, what changes the person comes first, so that every mail and post tells what the person is after all of it; resets come last,
 //! so that they tell the counts that fired.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -95,8 +95,10 @@ impl<'a> Act<'a> {
     }
 
     pub fn job(&mut self, trigger: u32, place: u16, task: Task, facts: &Facts) {
-        if let Task::Todo(Todo { title, assignee: Some(assignee), mail: true, .. }) = &task {
-            let told = Task::Mail(MailTask { to: assignee.clone(), template: told(title), digest: None, at_most: None });
+        if let Task::Todo(Todo { title, assignee: Some(assignee), mail: true, due }) = &task {
+            let due = due.and_then(|due| self.at.saturating_add(SignedDuration::try_from(due).ok()?).ok());
+            let due = due.map(|due| due.to_zoned(self.rules.timezone.clone()).strftime("%F %H:%M %Z").to_string());
+            let told = Task::Mail(MailTask { to: assignee.clone(), template: told(title, due), digest: None, at_most: None });
             self.changes.jobs.push(JobDraft { trigger, place: place | TOLD, task: told, facts: facts.clone() });
         }
         self.changes.jobs.push(JobDraft { trigger, place, task, facts: facts.clone() });
@@ -219,12 +221,13 @@ pub(super) fn job_key_of(key: u64) -> u32 {
 }
 
 /// `title` is a template's source already.
-fn told(title: &str) -> MailTemplate {
+fn told(title: &str, due: Option<String>) -> MailTemplate {
+    let due = due.map(|due| format!("Due:        {due}\n")).unwrap_or_default();
     MailTemplate {
         name: "task".to_owned(),
         subject: format!("Task: {title}"),
         body: format!(
-            "{title}\n\nAddress:    {{{{ address }}}}\nStatus:     {{{{ status_title }}}}\nDiagnostic: {{{{ diagnostic }}}}\nTrigger:    {{{{ trigger }}}}\n\n\
+            "{title}\n\n{due}Address:    {{{{ address }}}}\nStatus:     {{{{ status_title }}}}\nDiagnostic: {{{{ diagnostic }}}}\nTrigger:    {{{{ trigger }}}}\n\n\
              When it is done:  bounced tasks done {{{{ job }}}}\n"
         ),
         html: None,

@@ -3,13 +3,16 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Changes, Event, Facts, GuardChange, Held, Known, Place, ReportState, Rules, Timer, TimerChange, TimerInput,
+    Changes, Ending, Event, Facts, GuardChange, Held, Known, Place, ReportState, Rules, Timer, TimerChange, TimerInput,
     act::{Act, Cause, job_key_of, key_of},
 };
 use crate::{action::Task, taxonomy::Status};
 
 /// People in a sequence that is gone from the configuration keep their place; whether it is back is looked at so often.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_hours(1);
+
+/// Who let a domain's people go means it for so long: else the next of the same bounces would have them wait again.
+const LET_GO: SignedDuration = SignedDuration::from_hours(24);
 
 impl Rules {
     pub(super) fn fell_due(&self, known: &Known, timer: &TimerInput, event: Event) -> Changes {
@@ -111,10 +114,22 @@ impl Act<'_> {
     }
 
     fn guard_due(&mut self, known: &Known, domain: &str) {
-        match (known.guard.and_then(|guard| guard.ending), &known.held) {
-            (None, _) => self.end_guard(known, domain, true),
-            (Some(true), Some(held)) => self.release(held),
-            (Some(false), Some(_)) => {
+        let Some(guard) = known.guard else { return };
+        let past = |wait: SignedDuration| guard.since.saturating_add(wait).is_ok_and(|end| end <= self.at);
+        match (guard.ending, &known.held) {
+            // The timer of a guard before this one, or one that was set by another configuration, ends nothing.
+            (None, _) => match self.rules.guard.and_then(|rule| rule.release_after) {
+                Some(after) if past(after) => self.end_guard(known, domain, true),
+                _ => {}
+            },
+            (Some(Ending::Release | Ending::LetGo), Some(held)) => self.release(held),
+            (Some(Ending::Release), None) => {
+                self.changes.guard = Some(GuardChange::LetGo { domain: domain.to_owned() });
+                let until = self.at.saturating_add(LET_GO).unwrap_or(Timestamp::MAX);
+                self.timer(Timer::Guard { domain: domain.to_owned() }, until, None);
+            }
+            (Some(Ending::LetGo), None) if !past(LET_GO) => {}
+            (Some(Ending::Drop), Some(_)) => {
                 // It never was: the next bounce begins to count anew.
                 if let Some(person) = self.person() {
                     person.reset(Some(&[Status::HardBounce]));

@@ -43,8 +43,19 @@ pub struct GuardState {
     pub hard_bounces: u64,
     /// How many firings wait.
     pub waiting: u64,
-    /// `true`: what waits is being done; `false`: thrown away.
-    pub ending: Option<bool>,
+    /// How it ends, once that is decided.
+    pub ending: Option<Ending>,
+}
+
+/// What becomes of a guarded domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ending {
+    /// What waits is being thrown away.
+    Drop,
+    /// What waits is being done.
+    Release,
+    /// It was done: the provider meant it, and the domain is not guarded again before a day is over.
+    LetGo,
 }
 
 /// How a report stands.
@@ -248,7 +259,9 @@ pub enum GuardChange {
     Hold { domain: String, hard_bounces: u64 },
     /// What waits is done (`true`), or thrown away, piece by piece from now on.
     End { domain: String, release: bool },
-    /// The last of it is through.
+    /// The last of what waited was done.
+    LetGo { domain: String },
+    /// The domain is like any other again.
     Over { domain: String },
 }
 

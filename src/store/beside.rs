@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     action::Todo,
-    ledger::{Entry, Event, Facts, GuardState, Held, Person, Place, ReportState},
+    ledger::{Ending, Entry, Event, Facts, GuardState, Held, Person, Place, ReportState},
     outbox::JobId,
     verp::PersonKey,
 };
@@ -118,7 +118,10 @@ impl Store {
     pub fn guarded(&self) -> Result<Vec<(String, GuardState)>, StoreError> {
         let mut domains = Vec::new();
         self.rows_from(&[keys::GUARD], |key, row| {
-            domains.push((String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned(), decode(row, "a guarded domain")?));
+            let state: GuardState = decode(row, "a guarded domain")?;
+            if state.ending != Some(Ending::LetGo) {
+                domains.push((String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned(), state));
+            }
             Ok(true)
         })?;
         Ok(domains)

@@ -23,7 +23,8 @@ use super::{
 };
 use crate::{
     ledger::{
-        Changes, HOURS_REACH, Hand, HandInput, Held, Input, Known, MailInput, Per, Person, RawRef, Standing, Timer, TimerInput, domain_of,
+        Changes, GuardChange, HOURS_REACH, Hand, HandInput, Held, Input, Known, MailInput, Per, Person, RawRef, Standing, Timer,
+        TimerInput, domain_of,
     },
     taxonomy::Status,
     verp::PersonKey,
@@ -102,7 +103,7 @@ impl<'a> Fold<'a> {
         let Input::Mail(mail) = input else { return self.judge_and_write(input, None, now) };
         let dedupe = keys::dedupe(&mail.dedupe);
         if let Some(row) = self.rows.get(&dedupe)? {
-            return Ok(Recorded { event: decode(&row, "a dedupe key")?, duplicate: true, fired: Vec::new() });
+            return Ok(Recorded { event: decode(&row, "a dedupe key")?, duplicate: true, fired: Vec::new(), guarded: None });
         }
         let (event, now) = self.stamp(now);
         let (mut changes, names) = self.judge_mail(input, mail, event, now)?;
@@ -112,13 +113,17 @@ impl<'a> Fold<'a> {
         }
         changes.set_raw(if mail.keep_raw || changes.keep_raw { *kept } else { None });
         let fired = changes.event.mail().map(|event| event.fired.clone()).unwrap_or_default();
+        let guarded = match &changes.guard {
+            Some(GuardChange::Hold { domain, hard_bounces }) => Some((domain.clone(), *hard_bounces)),
+            _ => None,
+        };
         self.rows.put(dedupe, encode(&event)?)?;
         self.count(mail, &changes, &names, mail.at(now))?;
         let mut digest = [0; keys::DEDUPE_OCTETS];
         digest.iter_mut().zip(mail.dedupe).for_each(|(to, from)| *to = from);
         // Of a mail of the past, too, jobs and tasks are made now.
         self.write(digest, changes, event, now)?;
-        Ok(Recorded { event, duplicate: false, fired })
+        Ok(Recorded { event, duplicate: false, fired, guarded })
     }
 
     /// An input that is no mail: it counts nowhere and bears no dedupe key.
@@ -132,7 +137,7 @@ impl<'a> Fold<'a> {
         {
             people::task_done(&mut self.rows, id, at)?;
         }
-        Ok(Recorded { event, duplicate: false, fired: Vec::new() })
+        Ok(Recorded { event, duplicate: false, fired: Vec::new(), guarded: None })
     }
 
     fn known_beside(&mut self, input: &Input, held: Option<Held>) -> Result<Known, StoreError> {
@@ -179,8 +184,9 @@ impl<'a> Fold<'a> {
             let name = self.scopes.resolve(&self.rows, &mut self.state, ScopeKind::Domain, domain)?;
             known.domain = self.scopes.take(&self.rows, ScopeKind::Domain, &name, at, rules.reach(Per::Domain))?;
             if mail.verdict.status == Status::HardBounce {
-                known.guarded = self.state.guarded > 0 && people::guard(&self.rows, domain)?.is_some_and(|guard| guard.ending.is_none());
-                if !known.guarded && rules.asks_usual(&known.domain, at) {
+                let guard = if self.state.guarded > 0 { people::guard(&self.rows, domain)? } else { None };
+                known.guarded = guard.is_some_and(|guard| guard.ending.is_none());
+                if guard.is_none() && rules.asks_usual(&known.domain, at) {
                     self.scopes.restore(ScopeKind::Domain, &name, std::mem::take(&mut known.domain));
                     known.domain = self.scopes.take(&self.rows, ScopeKind::Domain, &name, at, Some(HOURS_REACH))?;
                     known.usual = rules.usual(&known.domain, at);

@@ -94,6 +94,8 @@ pub struct Recorded {
     pub duplicate: bool,
     /// Names of the triggers that fired.
     pub fired: Vec<String>,
+    /// From this input on a domain is guarded: which, and after how many hard bounces.
+    pub guarded: Option<(String, u64)>,
 }
 
 /// What becomes of a job after an attempt.

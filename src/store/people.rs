@@ -9,7 +9,7 @@ use super::{
     rows::{State, decode, encode},
 };
 use crate::{
-    ledger::{Collected, GuardChange, GuardState, Held, Person, RawRef, ReportState},
+    ledger::{Collected, Ending, GuardChange, GuardState, Held, Person, RawRef, ReportState},
     outbox::JobId,
     verp::PersonKey,
 };
@@ -83,7 +83,14 @@ pub fn change_guard(rows: &mut Overlay<'_>, state: &mut State, change: GuardChan
             put_guard(rows, &domain, GuardState { since: at, hard_bounces, waiting: 0, ending: None })
         }
         GuardChange::End { domain, release } => match guard(rows, &domain)? {
-            Some(guard) => put_guard(rows, &domain, GuardState { ending: Some(release), ..guard }),
+            Some(guard) => {
+                let ending = Some(if release { Ending::Release } else { Ending::Drop });
+                put_guard(rows, &domain, GuardState { ending, ..guard })
+            }
+            None => Ok(()),
+        },
+        GuardChange::LetGo { domain } => match guard(rows, &domain)? {
+            Some(guard) => put_guard(rows, &domain, GuardState { since: at, waiting: 0, ending: Some(Ending::LetGo), ..guard }),
             None => Ok(()),
         },
         GuardChange::Over { domain } => {

@@ -76,6 +76,12 @@ impl Setup {
         self
     }
 
+    /// Takes a top-level key out, to be merged anew.
+    pub fn without(&mut self, key: &str) -> &mut Setup {
+        self.config.remove(key);
+        self
+    }
+
     pub fn with(mut self, toml: &str) -> Setup {
         self.merge(toml);
         self

@@ -35,15 +35,15 @@ pub const DEFAULT_FIELDS: [&str; 7] = ["address", "status", "count", "first_seen
 pub fn title(field: &str) -> &str {
     match field {
         "address" => "Address",
-        "at" => "Time",
+        "at" => "Time (UTC)",
         "campaign" => "Campaign",
         "count" => "Count",
         "diagnostic" => "What the server said",
         "domain" => "Domain",
         "enhanced" => "Code",
         "fault" => "Fault",
-        "first_seen" => "First seen",
-        "last_seen" => "Last seen",
+        "first_seen" => "First seen (UTC)",
+        "last_seen" => "Last seen (UTC)",
         "local" => "Local part",
         "remote_mta" => "Server",
         "reply" => "Reply",

@@ -56,13 +56,17 @@ impl Watch {
         Watch { config: config.clone(), store: store.clone(), alerts, targets, tasks: Mutex::new(vec![task]) }
     }
 
-    /// What becomes of a mail once it is recorded, beside its jobs: one of our own that came back is made known.
+    /// What becomes of a mail once it is recorded, beside its jobs: one of our own that came back is made known, and a domain
+    /// that is guarded from then on.
     pub fn notice(&self) -> Notice {
         let alerts = self.alerts.clone();
         Box::new(move |input, recorded| {
             if input.standing == Standing::Own && !recorded.duplicate && input.verdict.status != Status::Delivered {
                 let said = input.verdict.diagnostic.as_deref().unwrap_or(input.verdict.status.title());
                 alerts.own_bounced(&input.origin.rcpt, said);
+            }
+            if let Some((domain, hard_bounces)) = recorded.guarded.clone() {
+                alerts.raise(Trouble::Guarded { domain, hard_bounces });
             }
         })
     }

@@ -11,13 +11,9 @@ use super::{
     refused,
 };
 use crate::{
-    action::{
-        Context,
-        render::{Kind, render},
-        rfc3339,
-    },
+    action::rfc3339,
     control::{GuardRequest, ReportRequest, SequenceRequest, TasksRequest},
-    ledger::{Filter, Hand},
+    ledger::{Ending, Filter, Hand},
     outbox::JobId,
     store::TodoItem,
     verp::PersonKey,
@@ -46,10 +42,8 @@ pub(super) fn tasks(source: &Source, request: &TasksRequest, row: Row<'_>) -> Re
     Ok(())
 }
 
-fn task_row(task: &TodoItem, now: Timestamp) -> Value {
+pub(super) fn task_row(task: &TodoItem, now: Timestamp) -> Value {
     let id = task.id.to_string();
-    // A title was tried as the configuration was read; should it fail all the same, its source says most.
-    let title = render(Kind::Header, &task.todo.title, &Context::new(&task.facts, &id)).unwrap_or_else(|_| task.todo.title.clone());
     let state = match (task.done, task.due) {
         (Some(_), _) => "done",
         (None, Some(due)) if due < now => "overdue",
@@ -57,7 +51,7 @@ fn task_row(task: &TodoItem, now: Timestamp) -> Value {
     };
     json!({
         "id": id,
-        "title": title,
+        "title": task.todo.title_for(&task.facts, &id),
         "address": task.facts.event.verdict.address,
         "assignee": task.todo.assignee,
         "due": task.due.map(rfc3339),
@@ -129,6 +123,7 @@ pub(super) fn sequence(source: &Source, request: &SequenceRequest, row: Row<'_>)
             let (normal, key): (String, PersonKey) = person_key(source, address)?;
             let is_in = source.store.person(key)?.is_some_and(|person| person.sequences.contains_key(name));
             if !is_in {
+                known(name)?;
                 return Err(refused(format!("{normal} is not in the sequence '{name}'; `bounced sequence members {name}` lists who is")));
             }
             record(source, Some(key), Hand::Stop(name.clone()))?;
@@ -149,8 +144,8 @@ pub(super) fn guard(source: &Source, request: &GuardRequest, row: Row<'_>) -> Re
                     "waiting": state.waiting,
                     "state": match state.ending {
                         None => "guarded",
-                        Some(true) => "being released",
-                        Some(false) => "being dropped",
+                        Some(Ending::Release | Ending::LetGo) => "being released",
+                        Some(Ending::Drop) => "being dropped",
                     },
                 }))?;
             }

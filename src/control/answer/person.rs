@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{AnswerError, Source, refused};
+use super::{AnswerError, Source, beside::task_row, refused};
 use crate::{
     action::rfc3339,
     address,
@@ -37,9 +38,14 @@ pub(super) fn show(source: &Source, text: &str) -> Result<Value, AnswerError> {
 /// The person as they are now, with their open tasks.
 fn row(source: &Source, address: &str, key: PersonKey) -> Result<Value, AnswerError> {
     let mut row = person_row(address, &source.store.person(key)?.unwrap_or_default());
-    let tasks = source.store.tasks(false)?;
+    let (tasks, now) = (source.store.tasks(false)?, Timestamp::now());
     let own = tasks.iter().filter(|task| task.facts.event.person == Some(key));
-    row["tasks"] = own.map(|task| Value::from(task.id.to_string())).collect();
+    row["tasks"] = own.map(|task| task_row(task, now)).collect();
+    if let Some(domain) = crate::address::domain(address)
+        && source.store.guarded()?.iter().any(|(name, state)| name == domain && state.ending.is_none())
+    {
+        row["guarded"] = Value::from(domain);
+    }
     Ok(row)
 }
 

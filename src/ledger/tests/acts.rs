@@ -127,7 +127,7 @@ fn of_a_guarded_domain_it_waits_and_the_rest_goes_on() {
     assert_eq!(held.steps.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7, 8], "with their places in `do`");
     // Let go, it is done as if the bounce had come now.
     world.known.held = Some(held.clone());
-    world.known.guard = Some(GuardState { since: world.at, hard_bounces: 201, waiting: 1, ending: Some(true) });
+    world.known.guard = Some(GuardState { since: world.at, hard_bounces: 201, waiting: 1, ending: Some(Ending::Release) });
     let timer = TimerInput { timer: Timer::Guard { domain: "example.org".into() }, due: world.at, facts: None };
     let done = rules.judge(&world.known, &Input::Timer(timer), 2, world.at);
     let person = done.person.unwrap();

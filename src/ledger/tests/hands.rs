@@ -99,8 +99,37 @@ fn a_guard_is_ended_once() {
         assert_eq!(changes.guard, Some(GuardChange::End { domain: "example.org".into(), release }));
         assert!(matches!(changes.timers.as_slice(), [TimerChange::Set { timer: Timer::Guard { .. }, due, .. }] if *due == world.at));
     }
-    world.known.guard = Some(GuardState { ending: Some(true), ..guard });
+    world.known.guard = Some(GuardState { ending: Some(Ending::Release), ..guard });
     assert_eq!(world.by_hand(&Rules::default(), None, end(false)).guard, None, "it is on its way already");
+}
+
+/// Its timer falls due: what was decided goes on, and a timer of an earlier guard ends nothing.
+#[test]
+fn a_guard_ends_in_its_time() {
+    let mut world = World::new();
+    let day = SignedDuration::from_hours(24);
+    let (domain, began) = (String::from("example.org"), world.at - day);
+    let guard = GuardState { since: began, hard_bounces: 201, waiting: 3, ending: None };
+    let guard = GuardRule { hard_bounces: 200, per: SignedDuration::from_hours(1), release_after: Some(day) };
+    let rules = Rules { guard: Some(guard), ..Rules::default() };
+    let mut due = |rules: &Rules, guard: Option<GuardState>| {
+        world.known.guard = guard;
+        let input = Input::Timer(TimerInput { timer: Timer::Guard { domain: domain.clone() }, due: world.at, facts: None });
+        let changes = rules.judge(&world.known, &input, 1, world.at);
+        (changes.guard, changes.timers.len())
+    };
+    let of = |since, ending| Some(GuardState { since, ending, ..guard });
+    let at = began + day;
+    let released = Some(GuardChange::End { domain: domain.clone(), release: true });
+    assert_eq!(due(&rules, of(began, None)), (released, 1), "release_after is over");
+    assert_eq!(due(&rules, of(began + day / 2, None)), (None, 0), "a later guard");
+    assert_eq!(due(&Rules::default(), of(began, None)), (None, 0), "release_after was taken out");
+    assert_eq!(due(&rules, of(began, Some(Ending::Drop))).0, Some(GuardChange::Over { domain: domain.clone() }));
+    // Nothing waits any more: let go, and not guarded for a day.
+    assert_eq!(due(&rules, of(began, Some(Ending::Release))), (Some(GuardChange::LetGo { domain: domain.clone() }), 1));
+    assert_eq!(due(&rules, of(at - day / 2, Some(Ending::LetGo))), (None, 0));
+    assert_eq!(due(&rules, of(began, Some(Ending::LetGo))).0, Some(GuardChange::Over { domain: domain.clone() }));
+    assert_eq!(due(&rules, None), (None, 0));
 }
 
 #[test]

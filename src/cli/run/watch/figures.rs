@@ -10,10 +10,10 @@ use crate::{
     address,
     alert::{
         Snapshot, Watched,
-        digest::{Day, Jobs},
+        digest::{Day, GuardedDomain, Jobs, OverdueTask},
     },
     config::Config,
-    ledger::{Counts, MailEvent, Standing, day_of, hour_of},
+    ledger::{Counts, GuardState, MailEvent, Standing, day_of, hour_of},
     outbox::{State, Targets},
     store::{EventFilter, JobFilter, Store, StoreError, Which},
     taxonomy::Status,
@@ -72,11 +72,13 @@ impl Figures {
         let mut day = Day {
             jobs: Jobs { waiting: jobs.waiting, running: jobs.running, done: jobs.done, dead: jobs.dead },
             dead: dead_jobs.iter().map(dead).collect(),
+            guarded: self.guarded()?,
             closed: self.targets.closed().into_iter().map(closed).collect(),
             free_bytes: free_bytes(&config.data_dir),
             min_free: config.min_free,
             ..Day::default()
         };
+        self.tasks(&mut day)?;
         let (mut fired, mut domains) = (BTreeMap::new(), BTreeMap::new());
         self.each_event(from, to, |mail| {
             match mail.standing {
@@ -99,6 +101,29 @@ impl Figures {
         day.domains = domains.into_iter().collect();
         day.domains.sort_by_key(|(_, count): &(String, u64)| std::cmp::Reverse(*count));
         Ok(day)
+    }
+
+    fn guarded(&self) -> Result<Vec<GuardedDomain>, StoreError> {
+        let undecided = self.store.guarded()?.into_iter().filter(|(_, state)| state.ending.is_none());
+        let row = |(domain, state): (String, GuardState)| GuardedDomain {
+            domain,
+            since: state.since,
+            hard_bounces: state.hard_bounces,
+            waiting: state.waiting,
+        };
+        Ok(undecided.map(row).collect())
+    }
+
+    fn tasks(&self, day: &mut Day) -> Result<(), StoreError> {
+        let now = Timestamp::now();
+        for task in self.store.tasks(false)? {
+            day.open_tasks = day.open_tasks.saturating_add(1);
+            let Some(due) = task.due.filter(|due| *due < now) else { continue };
+            let id = task.id.to_string();
+            day.overdue.push(OverdueTask { title: task.todo.title_for(&task.facts, &id), assignee: task.todo.assignee, due, id });
+        }
+        day.overdue.sort_by_key(|task| task.due);
+        Ok(())
     }
 
     fn each_event(&self, from: Timestamp, to: Timestamp, mut each: impl FnMut(&MailEvent)) -> Result<(), StoreError> {
