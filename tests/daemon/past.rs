@@ -74,7 +74,7 @@ fn files_maildir_and_mbox_once_each() {
     daemon.stop();
     assert!(counts(0, 5, 1)(&daemon.import(&all, &[])), "with no daemon");
     let more = daemon.past(8, "carol@example.org", 5);
-    assert!(counts(1, 0, 0)(&daemon.import(&[more.clone()], &[])));
+    assert!(counts(1, 0, 0)(&daemon.import(std::slice::from_ref(&more), &[])));
     daemon.start();
     assert!(counts(0, 1, 0)(&daemon.import(&[more], &[])));
     assert_eq!(daemon.tags("carol@example.org"), ["second"]);
@@ -107,7 +107,7 @@ fn recipients_are_told_by_hand_where_mails_name_none() {
     let output = daemon.run(&["import", &path.display().to_string()]);
     assert!(output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("give one with --rcpt"));
-    assert!(counts(1, 0, 0)(&daemon.import(&[path.clone()], &["--rcpt", &rcpt])));
+    assert!(counts(1, 0, 0)(&daemon.import(std::slice::from_ref(&path), &["--rcpt", &rcpt])));
     assert_eq!(daemon.show("alice@example.org")["counts"], json!({"hard-bounce": 1}));
     let too_old = daemon.past(2, "alice@example.org", 500);
     assert_eq!(daemon.import(&[too_old], &[])["too_old"], 1);

@@ -110,8 +110,8 @@ fn a_guard_ends_in_its_time() {
     let day = SignedDuration::from_hours(24);
     let (domain, began) = (String::from("example.org"), world.at - day);
     let guard = GuardState { since: began, hard_bounces: 201, waiting: 3, ending: None };
-    let guard = GuardRule { hard_bounces: 200, per: SignedDuration::from_hours(1), release_after: Some(day) };
-    let rules = Rules { guard: Some(guard), ..Rules::default() };
+    let rule = GuardRule { hard_bounces: 200, per: SignedDuration::from_hours(1), release_after: Some(day) };
+    let rules = Rules { guard: Some(rule), ..Rules::default() };
     let mut due = |rules: &Rules, guard: Option<GuardState>| {
         world.known.guard = guard;
         let input = Input::Timer(TimerInput { timer: Timer::Guard { domain: domain.clone() }, due: world.at, facts: None });
