@@ -41,7 +41,11 @@ fn counts(config: &Path, args: &CountsArgs) -> Result<(), Failed> {
         let title = format!("{:?}", args.by);
         out.table(&[&title, "count", "apart"], &rows)?;
         if rows.is_empty() {
-            out.line("Nothing has come in yet.")?;
+            out.line(match args.by {
+                By::Campaign => "No mail of a campaign has come in yet.",
+                By::Domain => "No mail that names a domain has come in yet.",
+                By::Status | By::Day => "Nothing has come in yet.",
+            })?;
         }
     }
     Ok(out.flush()?)
