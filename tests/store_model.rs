@@ -153,7 +153,7 @@ impl World {
         let sum =
             |name: String| past.of(&name).iter().filter(|(status, _)| **status != Status::Delivered).map(|(_, count)| count).sum::<u64>();
         let (domains, campaigns) = (by(By::Domain), by(By::Campaign));
-        for (name, count) in (0..PEOPLE).map(|person| domain(person)).map(|name| (name.clone(), sum(format!("domain {name}")))) {
+        for (name, count) in (0..PEOPLE).map(domain).map(|name| (name.clone(), sum(format!("domain {name}")))) {
             assert_eq!(domains.get(&name).copied().unwrap_or_default(), count, "{name}");
         }
         for n in 0..CAMPAIGNS {
