@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use minijinja::{Environment, Value, context};
+use minijinja::{Environment, Value};
 
 use super::{Facts, Field, Person};
 use crate::{address, taxonomy::Status};
@@ -36,6 +36,8 @@ pub const NAMES: [&str; 14] = [
 #[derive(Clone)]
 pub struct Filter {
     source: String,
+    /// Those of [`NAMES`] that stand in it.
+    names: Vec<&'static str>,
     compiled: Arc<Environment<'static>>,
 }
 
@@ -59,17 +61,18 @@ impl Filter {
         minijinja_basics(&mut environment);
         let told = |error: minijinja::Error| error.detail().unwrap_or("it is no expression").to_owned();
         let expression = environment.compile_expression(source).map_err(told)?;
-        let mut unknown: Vec<String> = expression.undeclared_variables(false).into_iter().collect();
-        unknown.retain(|name| !NAMES.contains(&name.as_str()));
+        let used = expression.undeclared_variables(false);
+        let names: Vec<&str> = NAMES.into_iter().filter(|name| used.contains(*name)).collect();
+        let mut unknown: Vec<String> = used.into_iter().filter(|name| !NAMES.contains(&name.as_str())).collect();
         unknown.sort();
         if let Some(name) = unknown.first() {
             let near = NAMES.iter().max_by(|a, b| strsim::jaro(a, name).total_cmp(&strsim::jaro(b, name)));
             return Err(format!("'{name}' is not known here; did you mean '{}'?", near.copied().unwrap_or_default()));
         }
-        expression.eval(values(&Default::default())).map_err(told)?;
+        expression.eval(values(&Default::default(), &names)).map_err(told)?;
         // An expression that compiles alone can't close the block it stands in.
         environment.add_template_owned(NAME, format!("{{% if ({source}) %}}1{{% endif %}}")).map_err(told)?;
-        Ok(Filter { source: source.to_owned(), compiled: Arc::new(environment) })
+        Ok(Filter { source: source.to_owned(), names, compiled: Arc::new(environment) })
     }
 
     pub fn source(&self) -> &str {
@@ -110,7 +113,7 @@ impl Filter {
     }
 
     fn eval(&self, subject: &Subject<'_>) -> bool {
-        let rendered = self.compiled.get_template(NAME).and_then(|template| template.render(values(subject)));
+        let rendered = self.compiled.get_template(NAME).and_then(|template| template.render(values(subject, &self.names)));
         rendered.is_ok_and(|text| text == "1")
     }
 }
@@ -145,26 +148,32 @@ struct Subject<'a> {
     suppressed: bool,
 }
 
-fn values(subject: &Subject<'_>) -> Value {
-    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-    let counts: BTreeMap<&str, u64> =
-        Status::ALL.into_iter().map(|status| (status.id(), subject.counts.get(&status).copied().unwrap_or_default())).collect();
-    let fields: BTreeMap<&str, Value> = subject.fields.into_iter().flatten().map(|(name, field)| (name.as_str(), field.value())).collect();
-    context! {
-        address => text(subject.address),
-        domain => text(subject.address.and_then(address::domain)),
-        campaign => text(subject.campaign),
-        status => subject.status.map(|status| status.id()).unwrap_or_default(),
-        fault => subject.status.map(|status| status.fault().id()).unwrap_or_default(),
-        enhanced => text(subject.enhanced),
-        reply => text(subject.reply),
-        diagnostic => text(subject.diagnostic),
-        remote_mta => text(subject.remote_mta),
-        count => subject.count,
-        counts => counts,
-        tags => subject.tags,
-        fields => fields,
-        suppressed => subject.suppressed,
+/// Of `names` alone: an expression names few, and each value costs.
+fn values(subject: &Subject<'_>, names: &[&'static str]) -> Value {
+    names.iter().map(|name| (*name, value(subject, name))).collect()
+}
+
+fn value(subject: &Subject<'_>, name: &str) -> Value {
+    let text = |text: Option<&str>| Value::from(text.unwrap_or_default());
+    match name {
+        "address" => text(subject.address),
+        "domain" => text(subject.address.and_then(address::domain)),
+        "campaign" => text(subject.campaign),
+        "status" => text(subject.status.map(|status| status.id())),
+        "fault" => text(subject.status.map(|status| status.fault().id())),
+        "enhanced" => text(subject.enhanced),
+        "reply" => text(subject.reply),
+        "diagnostic" => text(subject.diagnostic),
+        "remote_mta" => text(subject.remote_mta),
+        "count" => Value::from(subject.count),
+        "counts" => {
+            let count = |status: Status| subject.counts.get(&status).copied().unwrap_or_default();
+            Status::ALL.into_iter().map(|status| (status.id(), Value::from(count(status)))).collect()
+        }
+        "tags" => subject.tags.iter().copied().collect(),
+        "fields" => subject.fields.into_iter().flatten().map(|(name, field)| (name.as_str(), field.value())).collect(),
+        "suppressed" => Value::from(subject.suppressed),
+        _ => Value::UNDEFINED,
     }
 }
 
