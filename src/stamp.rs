@@ -1,8 +1,8 @@
-//! Serde for times: RFC 3339 for people (JSON), whole milliseconds since 1970 for the store's rows, where a text would take five times the room.
+//! Times. Serde for them: RFC 3339 for people (JSON), whole milliseconds since 1970 for the store's rows, where a text would take five times the room.
 //!
 //! Use as `#[serde(with = "crate::stamp")]`. Binary forms lose what is below the millisecond; the store's writer stamps no finer.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 pub fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
@@ -14,6 +14,11 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timesta
         return Timestamp::deserialize(deserializer);
     }
     Timestamp::from_millisecond(i64::deserialize(deserializer)?).map_err(D::Error::custom)
+}
+
+/// So long after `at`, or the last moment there is.
+pub fn later(at: Timestamp, wait: SignedDuration) -> Timestamp {
+    at.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
 /// The same for times that may be absent.

@@ -111,11 +111,7 @@ fn feed(daemon: &Mutex<Daemon>, done: &AtomicBool) {
         await_some("a 250", || {
             let mut open = match wire.take() {
                 Some(open) => open,
-                None => {
-                    let mut fresh = Client::try_connect(address).ok()?;
-                    fresh.try_command("EHLO mx.sender.test").ok()?;
-                    fresh
-                }
+                None => Client::try_greet(address).ok()?,
             };
             open.try_send("", &[&rcpt], &mail).ok()?.expect("250 2.");
             wire = Some(open);

@@ -23,6 +23,7 @@ use support::{
     daemon::{Daemon, Setup},
     http_catcher::HttpCatcher,
     mails::Bounce,
+    random::Random,
 };
 
 const ROUNDS: u64 = 10;
@@ -32,19 +33,6 @@ const PER_ADDRESS: u64 = 4;
 const ADDRESSES: u64 = 4_000;
 /// The daemon is killed after so many 250s at most.
 const LONGEST_ROUND: u64 = 200;
-
-/// splitmix64
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-}
 
 fn person(serial: u64) -> String {
     format!("person{}@example.org", serial / PER_ADDRESS)
@@ -72,11 +60,7 @@ fn client(work: &Work, daemon: &Mutex<Daemon>) {
         await_some("a 250", || {
             let mut open = match wire.take() {
                 Some(open) => open,
-                None => {
-                    let mut fresh = Client::try_connect(address).ok()?;
-                    fresh.try_command("EHLO mx.sender.test").ok()?;
-                    fresh
-                }
+                None => Client::try_greet(address).ok()?,
             };
             match open.try_send("", &[&rcpt], &mail) {
                 Ok(reply) => {

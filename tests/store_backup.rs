@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/random.rs"]
+mod random;
 mod store_support;
 
 use std::{
@@ -22,19 +24,11 @@ use bounced::{
 };
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
+use random::Random;
 use store_support::*;
 
 const ROUNDS: usize = 24;
 const CACHE: u64 = 8 << 20;
-
-/// splitmix64
-fn below(seed: &mut u64, bound: u64) -> u64 {
-    *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut mixed = *seed;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (mixed ^ (mixed >> 31)) % bound
-}
 
 fn raw(name: &str) -> Bytes {
     Bytes::from(format!("Subject: {name}\r\n\r\n{}\r\n", "x".repeat(300)))
@@ -88,12 +82,12 @@ async fn record_on(store: Arc<Store>, flow: Arc<Flow>, task: u64, now: Timestamp
 struct Slow<'a> {
     bytes: Vec<u8>,
     flow: &'a Flow,
-    seed: u64,
+    random: Random,
 }
 
 impl Write for Slow<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if below(&mut self.seed, 12) == 0 {
+        if self.random.below(12) == 0 {
             self.flow.await_more(8);
         }
         self.bytes.extend_from_slice(bytes);
@@ -115,12 +109,13 @@ async fn while_mail_flows() {
     ]));
     let flow = Arc::new(Flow::default());
     let tasks: Vec<_> = (0..8).map(|task| tokio::spawn(record_on(store.clone(), flow.clone(), task, clock.now()))).collect();
-    let mut seed = std::env::var("BOUNCED_SEED").map_or_else(|_| getrandom::u64().unwrap(), |seed| seed.parse().unwrap());
+    let seed = std::env::var("BOUNCED_SEED").map_or_else(|_| getrandom::u64().unwrap(), |seed| seed.parse().unwrap());
     println!("BOUNCED_SEED={seed}");
+    let mut random = Random(seed);
     for round in 0..ROUNDS {
-        flow.await_more(usize::try_from(below(&mut seed, 150)).unwrap());
+        flow.await_more(usize::try_from(random.below(150)).unwrap());
         let before: Vec<u64> = flow.acked.lock().unwrap().iter().map(|(.., event)| *event).collect();
-        let mut slow = Slow { bytes: Vec::new(), flow: &flow, seed };
+        let mut slow = Slow { bytes: Vec::new(), flow: &flow, random };
         let made = tokio::task::block_in_place(|| store.backup(None, &mut slow, &mut |_, _| {})).unwrap();
         assert_eq!(made.octets, slow.bytes.len() as u64);
         assert!(before.iter().all(|event| *event <= made.last_event), "what was confirmed before is in it");

@@ -13,6 +13,8 @@ mod given;
 mod model;
 #[path = "store_model/past.rs"]
 mod past;
+#[path = "support/random.rs"]
+mod random;
 mod store_support;
 
 use std::{collections::BTreeMap, env, fs::File, io, path::Path, sync::Arc, thread, time::Duration};
@@ -23,9 +25,10 @@ use bounced::{
     taxonomy::Status,
 };
 use bytes::Bytes;
-use given::{CAMPAIGNS, Mail, Op, PEOPLE, REPORT, Random, SEQUENCE, address, domain, sets};
+use given::{CAMPAIGNS, Mail, Op, PEOPLE, REPORT, SEQUENCE, address, domain, sets};
 use jiff::SignedDuration;
 use model::Model;
+use random::Random;
 use store_support::{Clock, key};
 use tokio::runtime::Runtime;
 

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bounced::ledger::Hand;
 use house::House;
 use jiff::{SignedDuration, Timestamp};
+use support::random::Random;
 
 /// 09:00 in Berlin; on 2026-10-25 summer time ends.
 const MONDAYS: [&str; 5] =
@@ -57,19 +58,6 @@ const EDGES: [(&str, &[&str], &[usize]); 12] = [
     ("on-and-on@edge.test", &["2026-10-13T09:00:00Z", "2026-10-13T09:01:00Z", "2026-10-13T09:02:00Z", "2026-10-30T09:00:00Z"], &[1]),
     ("after-all@edge.test", &["2026-11-09T08:00:01Z", "2026-11-09T08:00:02Z", "2026-11-09T08:00:03Z"], &[]),
 ];
-
-/// splitmix64
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-}
 
 /// All that happens, in its order.
 fn history() -> Vec<(Timestamp, String, What)> {

@@ -48,12 +48,11 @@ fn element(body: &PostBody, facts: &Facts, id: &str) -> Result<String, Error> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
 
     use super::*;
     use crate::{
-        action::{Task, sample_facts},
-        outbox::{JobId, Part, State},
+        action::{Task, context::sample_job, sample_facts},
+        outbox::{JobId, Part},
     };
 
     fn job(addresses: &[&str]) -> Job {
@@ -64,18 +63,7 @@ mod tests {
             Part { id: JobId { epoch: 42, event: 7, trigger: 1, place }, facts }
         });
         let first = parts.next().unwrap();
-        Job {
-            id: first.id,
-            task: Task::Forward { to: String::new() },
-            facts: first.facts,
-            others: parts.collect(),
-            beyond: 0,
-            state: State::Running,
-            attempts: 1,
-            created: Timestamp::UNIX_EPOCH,
-            next: Timestamp::UNIX_EPOCH,
-            last_error: None,
-        }
+        sample_job(first.id, Task::Forward { to: String::new() }, first.facts, parts.collect())
     }
 
     fn array(kind: &PostBody, addresses: &[&str]) -> serde_json::Value {

@@ -196,6 +196,28 @@ pub fn sample_facts() -> Facts {
     }
 }
 
+/// A job at its first attempt, to try what carries it out with.
+#[cfg(test)]
+pub(super) fn sample_job(
+    id: crate::outbox::JobId,
+    task: super::Task,
+    facts: Facts,
+    others: Vec<crate::outbox::Part>,
+) -> crate::outbox::Job {
+    crate::outbox::Job {
+        id,
+        task,
+        facts,
+        others,
+        beyond: 0,
+        state: crate::outbox::State::Running,
+        attempts: 1,
+        created: Timestamp::UNIX_EPOCH,
+        next: Timestamp::UNIX_EPOCH,
+        last_error: None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

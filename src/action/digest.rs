@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{ledger::Facts, outbox::Job};
 
-const PAGE: &str = include_str!("digest.html");
+const PAGE: &str = concat!(include_str!("head.html"), include_str!("digest.html"));
 
 /// A line for so many.
 const LISTED: usize = 500;
@@ -64,7 +64,7 @@ pub fn digest(job: &Job, task: &MailTask, hostname: &str) -> Result<Digest, Stri
     let _ = write!(text, "\n-- \nSent by bounced on {hostname}.\n");
 
     let values: BTreeMap<&str, Value> = [
-        ("subject", Value::from(subject.as_str())),
+        ("title", Value::from(subject.as_str())),
         ("heading", Value::from(heading)),
         ("lines", lines.iter().map(object_of_line).collect()),
         ("beyond", Value::from(unlisted)),
@@ -171,8 +171,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        action::{MailTemplate, Task, sample_facts},
-        outbox::{JobId, Part, State},
+        action::{MailTemplate, Task, context::sample_job, sample_facts},
+        outbox::{JobId, Part},
     };
 
     fn task(to: &str) -> MailTask {
@@ -193,18 +193,7 @@ mod tests {
             facts.event.verdict.address = Some(format!("p{place}@example.org"));
             Part { id: id(place), facts }
         };
-        Job {
-            id: id(0),
-            task: Task::Mail(task.clone()),
-            facts: part(0).facts,
-            others: (1..=others).map(part).collect(),
-            beyond: 0,
-            state: State::Running,
-            attempts: 1,
-            created: Timestamp::UNIX_EPOCH,
-            next: Timestamp::UNIX_EPOCH,
-            last_error: None,
-        }
+        sample_job(id(0), Task::Mail(task.clone()), part(0).facts, (1..=others).map(part).collect())
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::{
     Context, MailTask, MailTemplate, ReportTask, Task,
     again::Way,
     compose::{Attach, Draft, Letter},
+    context::sample_job,
     digest::digest,
     report::{FIELDS, Finished, Gathered, finish},
     resend::given,
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{
     ledger::{Entry, Facts},
-    outbox::{Job, JobId, Part, State},
+    outbox::{Job, JobId, Part},
 };
 
 fn hostile() -> impl Strategy<Value = String> {
@@ -138,18 +139,7 @@ fn clean(text: &str) -> bool {
 
 fn job(text: &str, task: &MailTask) -> Job {
     let id = JobId { epoch: 1, event: 1, trigger: 1, place: 1 };
-    Job {
-        id,
-        task: Task::Mail(task.clone()),
-        facts: facts(text),
-        others: vec![Part { id, facts: facts(text) }],
-        beyond: 0,
-        state: State::Running,
-        attempts: 1,
-        created: Timestamp::UNIX_EPOCH,
-        next: Timestamp::UNIX_EPOCH,
-        last_error: None,
-    }
+    sample_job(id, Task::Mail(task.clone()), facts(text), vec![Part { id, facts: facts(text) }])
 }
 
 proptest! {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -51,6 +52,13 @@ pub struct ReportTask {
     pub html: Option<String>,
     /// The columns.
     pub fields: Vec<String>,
+}
+
+impl Todo {
+    /// When it is to be done, where it was made at `made`.
+    pub fn due_at(&self, made: Timestamp) -> Option<Timestamp> {
+        made.saturating_add(SignedDuration::try_from(self.due?).ok()?).ok()
+    }
 }
 
 /// What a resend sends.

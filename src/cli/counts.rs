@@ -30,14 +30,8 @@ pub fn run(config: &Path, args: &CountsArgs) -> ExitCode {
 fn counts(config: &Path, args: &CountsArgs) -> Result<(), Failed> {
     let mut out = Output::new(args.json);
     let request = Request::Counts { by: args.by };
-    if args.json {
-        ask::ask(config, &request, &mut |row| out.object(&row))?;
-    } else {
-        let mut rows = Vec::new();
-        ask::ask(config, &request, &mut |row| {
-            rows.push(["key", "count", "apart"].map(|key| cell(&row[key])).to_vec());
-            Ok(())
-        })?;
+    let rows = ask::rows(config, &request, &mut out, |row| ["key", "count", "apart"].map(|key| cell(&row[key])).to_vec())?;
+    if !args.json {
         let title = format!("{:?}", args.by);
         out.table(&[&title, "count", "apart"], &rows)?;
         if rows.is_empty() {

@@ -48,17 +48,13 @@ fn events(config: &Path, args: &EventsArgs) -> Result<(), Failed> {
         since: args.since,
         limit: if args.limit == 0 { usize::MAX } else { args.limit },
     });
-    if args.json {
-        ask::ask(config, &request, &mut |row| out.object(&row))?;
-    } else {
-        let mut rows = Vec::new();
-        ask::ask(config, &request, &mut |row| {
-            let address = if row["address"].is_null() { cell(&row["rcpt"]) } else { cell(&row["address"]) };
-            let mut cells = vec![cell(&row["id"]), cell(&row["at"]), cell(&row["status"]), address];
-            cells.extend(["campaign", "enhanced", "rule", "fired"].map(|key| cell(&row[key])));
-            rows.push(cells);
-            Ok(())
-        })?;
+    let rows = ask::rows(config, &request, &mut out, |row| {
+        let address = if row["address"].is_null() { cell(&row["rcpt"]) } else { cell(&row["address"]) };
+        let mut cells = vec![cell(&row["id"]), cell(&row["at"]), cell(&row["status"]), address];
+        cells.extend(["campaign", "enhanced", "rule", "fired"].map(|key| cell(&row[key])));
+        cells
+    })?;
+    if !args.json {
         out.table(&["id", "at", "status", "address", "campaign", "code", "rule", "fired"], &rows)?;
         if rows.is_empty() {
             out.line("No such event.")?;

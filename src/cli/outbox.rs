@@ -48,15 +48,10 @@ fn outbox(config: &Path, args: &OutboxArgs) -> Result<(), Failed> {
         OutboxCommand::Drop { id } => OutboxRequest::Drop { id },
     };
     let listing = matches!(request, OutboxRequest::List { .. });
-    let mut rows = Vec::new();
-    ask::ask(config, &Request::Outbox(request), &mut |row| {
-        if args.json {
-            return out.object(&row);
-        }
+    let rows = ask::rows(config, &Request::Outbox(request), &mut out, |row| {
         // Why it isn't even tried says more than how it failed before.
         let why = if row["reason"].is_string() { "reason" } else { "last_error" };
-        rows.push(["id", "kind", "target", "state", "attempts", "next", why].map(|key| cell(&row[key])).to_vec());
-        Ok(())
+        ["id", "kind", "target", "state", "attempts", "next", why].map(|key| cell(&row[key])).to_vec()
     })?;
     if !args.json {
         out.table(&["id", "kind", "target", "state", "attempts", "next", "last error"], &rows)?;

@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap};
 use super::{Keep, Smtp, fields, files::Files, names, notify, post, reader::At, resend, status};
 use crate::{
     action::{MailTemplate, Task},
-    ledger::Step,
+    ledger::{Step, is_tag},
 };
 
 /// What actions need of the other sections.
@@ -65,8 +65,7 @@ fn step(item: &At<'_>, means: &Means<'_>, sequence: Option<&str>) -> Option<Step
 }
 
 fn tag(text: &str) -> Result<String, String> {
-    let fits = !text.is_empty() && text.len() <= 100 && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == ',');
-    if fits { Ok(text.to_owned()) } else { Err(format!("'{text}' is no tag; write one word, as in \"third-strike\"")) }
+    if is_tag(text) { Ok(text.to_owned()) } else { Err(format!("'{text}' is no tag; write one word, as in \"third-strike\"")) }
 }
 
 fn start(at: &At<'_>, name: String, within: Option<&str>) -> Option<String> {

@@ -4,24 +4,23 @@
 //! Of one `do`, what changes the person comes first, so that every mail and post tells what the person is after all of it; resets come last,
 //! so that they tell the counts that fired.
 
-use jiff::{SignedDuration, Timestamp};
-use sha2::{Digest, Sha256};
+use jiff::Timestamp;
 
 use super::{
     Changes, Collected, Entry, Event, Facts, Field, JobDraft, MailEvent, Origin, Person, Place, ResendStep, Resending, Rules, Standing,
-    Step, Timer, TimerChange,
+    Step, Timer, TimerChange, trigger::job_key_of,
 };
 use crate::{
     action::{MailTask, MailTemplate, ResendMessage, Task, Todo},
     classify::Verdict,
     outbox::TOLD,
+    stamp,
     taxonomy::Status,
     verp::PersonKey,
 };
 
 /// What is done in the name of.
 pub(super) struct Cause<'a> {
-    pub job_key: u32,
     /// Of a trigger, its key; of a sequence's step, that of its names.
     pub key: u64,
     pub when: &'a [Status],
@@ -85,7 +84,7 @@ impl<'a> Act<'a> {
 
     fn outside(&mut self, cause: &Cause<'_>, place: u16, step: &Step, facts: &Facts) {
         match step {
-            Step::Job(task) => self.job(cause.job_key, place, task.clone(), facts),
+            Step::Job(task) => self.job(job_key_of(cause.key), place, task.clone(), facts),
             Step::Collect(report) => self.collect(report, cause.instant, facts),
             Step::Start(sequence) => self.start(sequence, facts),
             Step::Stop(sequence) => self.stop(sequence),
@@ -95,9 +94,8 @@ impl<'a> Act<'a> {
     }
 
     pub fn job(&mut self, trigger: u32, place: u16, task: Task, facts: &Facts) {
-        if let Task::Todo(Todo { title, assignee: Some(assignee), mail: true, due }) = &task {
-            let due = due.and_then(|due| self.at.saturating_add(SignedDuration::try_from(due).ok()?).ok());
-            let due = due.map(|due| due.to_zoned(self.rules.timezone.clone()).strftime("%F %H:%M %Z").to_string());
+        if let Task::Todo(todo @ Todo { title, assignee: Some(assignee), mail: true, .. }) = &task {
+            let due = todo.due_at(self.at).map(|due| due.to_zoned(self.rules.timezone.clone()).strftime("%F %H:%M %Z").to_string());
             let told = Task::Mail(MailTask { to: assignee.clone(), template: told(title, due), digest: None, at_most: None });
             self.changes.jobs.push(JobDraft { trigger, place: place | TOLD, task: told, facts: facts.clone() });
         }
@@ -107,7 +105,7 @@ impl<'a> Act<'a> {
     fn collect(&mut self, report: &str, send_at: Option<Timestamp>, facts: &Facts) {
         let Some(person) = &self.changes.person else { return };
         let entry = Entry { facts: facts.clone(), first_seen: person.first_seen, last_seen: person.last_seen };
-        self.changes.collected.push(Collected { report: report.to_owned(), entry, send_at });
+        self.changes.collected.push(Collected { report: report.to_owned(), entry });
         if let Some(due) = send_at {
             self.timer(Timer::Report { name: report.to_owned() }, due, None);
         }
@@ -139,11 +137,11 @@ impl<'a> Act<'a> {
             return;
         }
         if step.message == ResendMessage::Original && !self.original_whole {
-            return self.ask_by_hand(cause.job_key, place, facts);
+            return self.ask_by_hand(job_key_of(cause.key), place, facts);
         }
         let at = self.at;
         let Some(person) = self.person().filter(|person| person.resending.is_none()) else { return };
-        let due = at.saturating_add(step.after).unwrap_or(Timestamp::MAX);
+        let due = stamp::later(at, step.after);
         let resending = Resending { trigger: cause.key, place, when: cause.when.to_vec(), step: step.clone(), made: 0, due: Some(due) };
         person.resending = Some(resending);
         self.again(due, facts);
@@ -188,36 +186,32 @@ impl<'a> Act<'a> {
 impl Facts {
     /// Of something that no mail set off.
     pub fn of_nothing(id: u64, at: Timestamp) -> Facts {
+        let event = MailEvent {
+            id,
+            at,
+            person: None,
+            campaign: None,
+            standing: Standing::Full,
+            verdict: Verdict::undetermined(""),
+            origin: Origin::default(),
+            fired: Vec::new(),
+            raw: None,
+        };
+        Facts::of(event, "", 0)
+    }
+
+    /// Of an event alone; [`Act::refresh`] adds what is the person's.
+    pub(super) fn of(event: MailEvent, trigger: &str, count: u64) -> Facts {
         Facts {
-            event: MailEvent {
-                id,
-                at,
-                person: None,
-                campaign: None,
-                standing: Standing::Full,
-                verdict: Verdict::undetermined(""),
-                origin: Origin::default(),
-                fired: Vec::new(),
-                raw: None,
-            },
-            trigger: String::new(),
-            count: 0,
+            event,
+            trigger: trigger.to_owned(),
+            count,
             tags: Vec::new(),
             counts: Vec::new(),
             fields: Default::default(),
             suppressed: false,
         }
     }
-}
-
-/// A job's key for what isn't a trigger; never 0, which stands for no cause.
-pub(super) fn key_of(kind: &str, name: &str, part: &str) -> u64 {
-    let digest = Sha256::digest(format!("{kind}\n{name}\n{part}").as_bytes());
-    digest.iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte)).max(1)
-}
-
-pub(super) fn job_key_of(key: u64) -> u32 {
-    u32::try_from(key & u64::from(u32::MAX)).unwrap_or(1).max(1)
 }
 
 /// `title` is a template's source already.

@@ -4,9 +4,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Changes, Ending, Event, Facts, GuardChange, Held, Known, Place, ReportState, Rules, Timer, TimerChange, TimerInput,
-    act::{Act, Cause, job_key_of, key_of},
+    act::{Act, Cause},
+    trigger::{job_key_of, key_of},
 };
-use crate::{action::Task, taxonomy::Status};
+use crate::{action::Task, stamp, taxonomy::Status};
 
 /// People in a sequence that is gone from the configuration keep their place; whether it is back is looked at so often.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_hours(1);
@@ -38,7 +39,7 @@ impl Act<'_> {
         };
         let mut facts = input.facts.as_deref().cloned().unwrap_or_else(|| Facts::of_nothing(self.id, at));
         let Some(sequence) = rules.sequences.get(name) else {
-            let again = at.saturating_add(LOOK_AGAIN).unwrap_or(Timestamp::MAX);
+            let again = stamp::later(at, LOOK_AGAIN);
             return self.put_place(name, input, Place { due: again, ..place }, &facts);
         };
         let Some((number, step)) = sequence.step(&place.step, place.taken) else { return self.leave(name) };
@@ -46,9 +47,9 @@ impl Act<'_> {
         if due > at {
             return self.put_place(name, input, Place { due, step: step.name.clone(), ..place }, &facts);
         }
-        let key = key_of("sequence", name, &step.name);
+        let key = key_of(&format!("sequence\n{name}\n{}", step.name));
         facts.trigger = name.to_owned();
-        let cause = Cause { job_key: job_key_of(key), key, when: &[], instant: Some(input.due) };
+        let cause = Cause { key, when: &[], instant: Some(input.due) };
         self.run(&cause, (0..=u16::MAX).zip(&step.steps), facts.clone());
         // A step can have stopped its own sequence.
         if self.person().is_none_or(|person| !person.sequences.contains_key(name)) {
@@ -125,7 +126,7 @@ impl Act<'_> {
             (Some(Ending::Release | Ending::LetGo), Some(held)) => self.release(held),
             (Some(Ending::Release), None) => {
                 self.changes.guard = Some(GuardChange::LetGo { domain: domain.to_owned() });
-                let until = self.at.saturating_add(LET_GO).unwrap_or(Timestamp::MAX);
+                let until = stamp::later(self.at, LET_GO);
                 self.timer(Timer::Guard { domain: domain.to_owned() }, until, None);
             }
             (Some(Ending::LetGo), None) if !past(LET_GO) => {}
@@ -140,7 +141,7 @@ impl Act<'_> {
     }
 
     fn release(&mut self, held: &Held) {
-        let cause = Cause { job_key: held.job_key, key: held.trigger, when: &held.when, instant: None };
+        let cause = Cause { key: held.trigger, when: &held.when, instant: None };
         // Whether the bounce held its original is not known any more; without its raw mail the attempt says so.
         self.original_whole = held.facts.event.raw.is_some();
         self.run(&cause, held.steps.iter().map(|(place, step)| (*place, step)), held.facts.clone());

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::action::Pace;
+use crate::{action::Pace, stamp};
 
 /// What is known of the jobs of one name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ pub enum Admitted {
 impl Gathering {
     pub fn admit(&mut self, pace: Pace, at: Timestamp) -> Admitted {
         let later = |length: std::time::Duration, from: Timestamp| {
-            from.saturating_add(SignedDuration::try_from(length).unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MAX)
+            stamp::later(from, SignedDuration::try_from(length).unwrap_or(SignedDuration::MAX))
         };
         match pace {
             Pace::Within { within, max } => {

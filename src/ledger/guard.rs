@@ -6,7 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Facts, Scope, Step, hour_of};
+use super::{Facts, Scope, Step, hour_of, trigger::job_key_of};
 use crate::{action::Task, taxonomy::Status, verp::PersonKey};
 
 /// How many times its usual.
@@ -31,10 +31,16 @@ pub struct Held {
     pub facts: Facts,
     /// With their places in `do`.
     pub steps: Vec<(u16, Step)>,
-    /// The trigger's [`super::Trigger::job_key`] and [`super::Trigger::key`].
-    pub job_key: u32,
+    /// [`super::Trigger::key`]
     pub trigger: u64,
     pub when: Vec<Status>,
+}
+
+impl Held {
+    /// [`super::Trigger::job_key`]
+    pub fn job_key(&self) -> u32 {
+        job_key_of(self.trigger)
+    }
 }
 
 /// Whether a step waits: everything that concerns the person.

@@ -2,7 +2,8 @@
 
 use super::{
     Changes, Event, Facts, GuardChange, Hand, HandInput, Known, ReportState, Rules, Timer,
-    act::{Act, job_key_of, key_of},
+    act::Act,
+    trigger::{job_key_of, key_of},
 };
 use crate::action::{ReportTask, Task};
 
@@ -62,7 +63,7 @@ impl Act<'_> {
         }
         let task = Task::Report(ReportTask { delivery: state.open, ..rule.task.clone() });
         let facts = Facts::of_nothing(self.id, self.at);
-        self.job(job_key_of(key_of("report", name, "")), 0, task, &facts);
+        self.job(job_key_of(key_of(&format!("report\n{name}\n"))), 0, task, &facts);
         let closed = ReportState { open: state.open.saturating_add(1), people: 0, last: Some(self.at), ..state };
         self.changes.report = Some((name.to_owned(), closed));
     }

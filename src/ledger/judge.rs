@@ -5,14 +5,15 @@ use jiff::Timestamp;
 use super::{
     Changes, Event, Facts, Fired, GuardChange, HandEvent, Held, Input, Known, MailEvent, MailInput, Per, Person, Recent, Resending, Rules,
     ScopeFired, Standing, Step, Timer, TimerEvent, Trigger,
-    act::{Act, Cause, job_key_of},
+    act::{Act, Cause},
     count::Count,
     guard::waits,
     person,
+    trigger::job_key_of,
 };
 use crate::{
     action::{ResendMessage, Task},
-    address,
+    address, stamp,
     taxonomy::Status,
 };
 
@@ -52,12 +53,12 @@ impl Rules {
             fired: Vec::new(),
             raw: None,
         };
-        let mut act = Act::new(self, Event::MailV1(event.clone()), mail.person, self.person_after(known, mail, id, at));
+        let mut act = Act::new(self, Event::MailV1(event), mail.person, self.person_after(known, mail, id, at));
         act.at = now;
         act.fire = mail.import.is_none_or(|import| import.fire);
         act.original_whole = mail.original_whole;
         act.changes.counted = mail.standing == Standing::Full;
-        let mut judging = Judging { known, mail, event, act, guarded: known.guarded };
+        let mut judging = Judging { known, mail, act, guarded: known.guarded };
         if mail.standing == Standing::Full {
             judging.mind_guard();
             judging.go_on_resending();
@@ -105,13 +106,16 @@ impl Rules {
 struct Judging<'a> {
     known: &'a Known,
     mail: &'a MailInput,
-    /// As it is in the facts.
-    event: MailEvent,
     act: Act<'a>,
     guarded: bool,
 }
 
 impl Judging<'_> {
+    /// The event's own time, which of a mail of the past isn't now.
+    fn at(&self) -> Timestamp {
+        self.act.changes.event.at()
+    }
+
     fn domain(&self) -> Option<String> {
         domain_of(self.act.changes.person.as_ref(), self.mail).map(str::to_owned)
     }
@@ -120,13 +124,13 @@ impl Judging<'_> {
     fn mind_guard(&mut self) {
         let (Some(guard), Status::HardBounce, true) = (self.act.rules.guard, self.mail.verdict.status, self.act.fire) else { return };
         let (false, Some(usual), Some(domain)) = (self.guarded, self.known.usual, self.domain()) else { return };
-        let (now, lately) = (self.act.at, guard.lately(&self.known.domain, self.event.at));
+        let (now, lately) = (self.act.at, guard.lately(&self.known.domain, self.at()));
         if !guard.surges(lately, usual) {
             return;
         }
         self.guarded = true;
         if let Some(after) = guard.release_after {
-            self.act.timer(Timer::Guard { domain: domain.clone() }, now.saturating_add(after).unwrap_or(Timestamp::MAX), None);
+            self.act.timer(Timer::Guard { domain: domain.clone() }, stamp::later(now, after), None);
         }
         self.act.changes.guard = Some(GuardChange::Hold { domain, hard_bounces: lately });
     }
@@ -143,7 +147,7 @@ impl Judging<'_> {
                 self.act.ask_by_hand(job_key_of(resending.trigger), resending.place, &facts);
             }
             (None, true) => {
-                let due = at.saturating_add(resending.step.after).unwrap_or(Timestamp::MAX);
+                let due = stamp::later(at, resending.step.after);
                 self.keep_resending(Resending { due: Some(due), ..resending });
                 let facts = self.facts("", 0);
                 self.act.again(due, &facts);
@@ -174,11 +178,10 @@ impl Judging<'_> {
         if trigger.filter.as_ref().is_some_and(|filter| !filter.takes(&facts)) {
             return;
         }
-        self.event.fired.push(trigger.name.clone());
         if let Event::MailV1(event) = &mut self.act.changes.event {
             event.fired.push(trigger.name.clone());
         }
-        let fired = Fired { key, trigger: trigger.name.clone(), at: self.event.at, count: count.now, when: trigger.when.clone() };
+        let fired = Fired { key, trigger: trigger.name.clone(), at: self.at(), count: count.now, when: trigger.when.clone() };
         match (trigger.per, self.act.person()) {
             (Per::Address, Some(person)) => person::mark(&mut person.fired, fired),
             (per, _) => self.act.changes.fired.push(ScopeFired { per, fired }),
@@ -188,7 +191,7 @@ impl Judging<'_> {
 
     /// `None`: the mail has nothing of what the trigger counts per.
     fn count(&self, trigger: &Trigger) -> Option<(Count, &[Fired])> {
-        let (known, at) = (self.known, self.event.at);
+        let (known, at) = (self.known, self.at());
         let person = self.act.changes.person.as_ref();
         let scope = match trigger.per {
             Per::Address => {
@@ -204,7 +207,7 @@ impl Judging<'_> {
 
     /// Of a guarded domain, what concerns the person waits.
     fn carry_out(&mut self, trigger: &Trigger, key: u64, facts: Facts) {
-        let cause = Cause { job_key: trigger.job_key(), key, when: &trigger.when, instant: None };
+        let cause = Cause { key, when: &trigger.when, instant: None };
         let placed = (0..=u16::MAX).zip(&trigger.steps);
         let guards = self.guarded && self.mail.verdict.status == Status::HardBounce;
         let (true, Some(whom), Some(domain)) = (guards, self.mail.person, self.domain()) else {
@@ -213,14 +216,16 @@ impl Judging<'_> {
         let steps: Vec<(u16, Step)> = placed.clone().filter(|(_, step)| waits(step)).map(|(place, step)| (place, step.clone())).collect();
         self.act.run(&cause, placed.filter(|(_, step)| !waits(step)), facts.clone());
         if !steps.is_empty() {
-            let (job_key, when) = (cause.job_key, trigger.when.clone());
-            self.act.changes.held.push(Held { domain, person: whom, facts, steps, job_key, trigger: key, when });
+            let when = trigger.when.clone();
+            self.act.changes.held.push(Held { domain, person: whom, facts, steps, trigger: key, when });
         }
     }
 
     fn facts(&self, trigger: &str, count: u64) -> Facts {
-        let mut facts =
-            Facts { event: self.event.clone(), trigger: trigger.to_owned(), count, ..Facts::of_nothing(self.act.id, self.act.at) };
+        let mut facts = match self.act.changes.event.mail() {
+            Some(event) => Facts::of(event.clone(), trigger, count),
+            None => Facts::of_nothing(self.act.id, self.act.at),
+        };
         self.act.refresh(&mut facts);
         facts
     }

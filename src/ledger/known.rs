@@ -238,8 +238,6 @@ impl Changes {
 pub struct Collected {
     pub report: String,
     pub entry: Entry,
-    /// A step of a sequence did it: the report goes out when all timers of this instant have run.
-    pub send_at: Option<Timestamp>,
 }
 
 /// One person in a report, frozen as they were collected.

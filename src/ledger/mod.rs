@@ -28,7 +28,7 @@ pub use gather::{Admitted, Gathering};
 pub use guard::{GuardRule, Held};
 pub use judge::domain_of;
 pub use known::*;
-pub use person::{FIELDS, MARKS, TAGS};
+pub use person::{FIELDS, MARKS, TAGS, is_tag};
 pub use sequence::*;
 pub use timer::{Timer, TimerChange};
 pub use trigger::*;

@@ -15,6 +15,11 @@ pub const TAGS: usize = 256;
 /// So many fields a person has at most.
 pub const FIELDS: usize = 256;
 
+/// Whether a text can be a tag: one word.
+pub fn is_tag(text: &str) -> bool {
+    (1..=100).contains(&text.len()) && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == ',')
+}
+
 impl Person {
     /// Clears the counts of `statuses` (`None`: of all) and what fired on them, and nothing else: tags, fields, suppression, times and the
     /// list of events stay. What counts apart stays too, triggers never see it.

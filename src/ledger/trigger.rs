@@ -125,14 +125,12 @@ impl Trigger {
     ///
     /// The first 8 octets of a SHA-256 over a text that must stay as it is for good: stored marks and jobs bear it.
     pub fn key(&self) -> u64 {
-        let digest = Sha256::digest(self.identity().as_bytes());
-        digest.iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte))
+        key_of(&self.identity())
     }
 
-    /// [`Trigger::key`] cut to 32 bits for a job's id; never 0, which stands for no trigger.
+    /// [`Trigger::key`] cut for a job's id, see [`job_key_of`].
     pub fn job_key(&self) -> u32 {
-        let low = self.key() & u64::from(u32::MAX);
-        u32::try_from(low).unwrap_or(1).max(1)
+        job_key_of(self.key())
     }
 
     fn identity(&self) -> String {
@@ -160,6 +158,16 @@ impl Trigger {
         // The name comes last: it alone can hold a line end.
         format!("when {}\ncount {count}\nwithin {within}\nper {per}\ndistinct {distinct}\nname {}", when.join(","), self.name)
     }
+}
+
+/// What makes jobs, named by a text that must stay as it is for good.
+pub(super) fn key_of(identity: &str) -> u64 {
+    Sha256::digest(identity.as_bytes()).first_chunk().copied().map_or(0, u64::from_be_bytes)
+}
+
+/// A key cut to 32 bits for a job's id; never 0, which stands for no cause.
+pub(super) fn job_key_of(key: u64) -> u32 {
+    u32::try_from(key & u64::from(u32::MAX)).unwrap_or(1).max(1)
 }
 
 impl Rules {

@@ -37,7 +37,7 @@ pub fn is_over(created: Timestamp, now: Timestamp) -> bool {
 }
 
 fn end(created: Timestamp) -> Timestamp {
-    created.checked_add(IN_ALL).unwrap_or(Timestamp::MAX)
+    crate::stamp::later(created, IN_ALL)
 }
 
 /// When to try again after `attempts` failed ones, the last of them at `now`; `None` where it was the last. `after` is what the target asked
@@ -61,7 +61,7 @@ fn wait(attempts: u32, random: u64) -> u64 {
 
 fn later(now: Timestamp, milliseconds: u64) -> Timestamp {
     let wait = SignedDuration::from_millis(i64::try_from(milliseconds).unwrap_or(i64::MAX));
-    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+    crate::stamp::later(now, wait)
 }
 
 fn cut(mut error: String) -> String {

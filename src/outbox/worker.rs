@@ -167,7 +167,7 @@ impl<J: Jobs, D: Dispatch> Worker<J, D> {
         }
         loop {
             let now = (self.shared.hooks.clock)();
-            let lease = now.checked_add(self.shared.limits.lease).unwrap_or(Timestamp::MAX);
+            let lease = crate::stamp::later(now, self.shared.limits.lease);
             let want = self.lanes.want(CLAIM, self.now());
             let claimed = match self.shared.jobs.claim(now, lease, want).await {
                 Ok(claimed) => claimed,

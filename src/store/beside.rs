@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Rows read while the gate is held.
-const CHUNK: usize = 200;
+const CHUNK: usize = 500;
 
 /// Of the log, so much is read at a time, octets.
 const PIECE: u64 = 1 << 20;
@@ -180,7 +180,11 @@ impl Store {
 
     /// The rows of a prefix in their order; `each` returns `false` to end it. The gate is let go before `each` is called: a slow reader never
     /// stalls the writer.
-    fn rows_from(&self, prefix: &[u8], mut each: impl FnMut(&[u8], &[u8]) -> Result<bool, StoreError>) -> Result<(), StoreError> {
+    pub(super) fn rows_from(
+        &self,
+        prefix: &[u8],
+        mut each: impl FnMut(&[u8], &[u8]) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
         let mut from = prefix.to_vec();
         loop {
             let mut rows = Vec::new();

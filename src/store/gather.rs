@@ -24,8 +24,6 @@ struct GatherRow {
     state: Gathering,
     /// [`keys::lane`]
     lane: u32,
-    /// For people.
-    name: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -47,7 +45,7 @@ pub fn admit(
     let key = keys::gathering(&gather.name);
     let mut row: GatherRow = match rows.get(&keys::gather(key))? {
         Some(bytes) => decode(&bytes, "what waits for others")?,
-        None => GatherRow { name: gather.name, lane: keys::lane(lane), ..GatherRow::default() },
+        None => GatherRow { lane: keys::lane(lane), ..GatherRow::default() },
     };
     let place = row.state.waiting;
     match row.state.admit(gather.pace, at) {

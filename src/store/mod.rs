@@ -209,7 +209,7 @@ impl Store {
         lease: SignedDuration,
         most: usize,
     ) -> impl Future<Output = Result<Vec<Job>, StoreError>> + Send + use<> {
-        self.claim_of(now, now.saturating_add(lease).unwrap_or(Timestamp::MAX), Want { max: most, each: usize::MAX, held: BTreeMap::new() })
+        self.claim_of(now, crate::stamp::later(now, lease), Want { max: most, each: usize::MAX, held: BTreeMap::new() })
     }
 
     /// The same until `until`, and of no lane more than there is room for.

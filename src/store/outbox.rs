@@ -204,12 +204,10 @@ pub fn job(folder: &Folder, id: JobId, row: &JobRow) -> Result<Job, StoreError> 
     // Of several that go out as one, one that is gone was about somebody who is forgotten.
     let mut parts = Vec::new();
     for (id, at) in std::iter::once((id, row.body)).chain(row.parts.iter().copied()) {
-        if row.parts.is_empty() || folder.get(at, JOB)?.is_some() {
-            parts.push((id, body(folder, id, at)?));
-        }
+        parts.extend(frozen(folder, id, at)?.map(|frozen| (id, frozen)));
     }
     let mut parts = parts.into_iter();
-    let Some((_, (task, facts))) = parts.next() else { return Err(StoreError::damaged(format!("what job {id} is about is gone"))) };
+    let Some((_, (task, facts))) = parts.next() else { return Err(gone(id)) };
     let others = parts.map(|(id, (_, facts))| Part { id, facts }).collect();
     let JobRow { state, attempts, created, next, last_error, beyond, .. } = row.clone();
     Ok(Job { id, task, facts, others, beyond, state, attempts, created, next, last_error })
@@ -217,8 +215,16 @@ pub fn job(folder: &Folder, id: JobId, row: &JobRow) -> Result<Job, StoreError> 
 
 /// What a job or a task was frozen with.
 pub fn body(folder: &Folder, id: JobId, at: RawRef) -> Result<(Task, Facts), StoreError> {
-    let Some(body) = folder.get(at, JOB)? else { return Err(StoreError::damaged(format!("what job {id} is about is gone"))) };
+    frozen(folder, id, at)?.ok_or_else(|| gone(id))
+}
+
+fn frozen(folder: &Folder, id: JobId, at: RawRef) -> Result<Option<(Task, Facts)>, StoreError> {
+    let Some(body) = folder.get(at, JOB)? else { return Ok(None) };
     let JobBody::V1 { task, facts, .. } =
         postcard::from_bytes(&body).map_err(|error| StoreError::damaged(format!("what job {id} is about: {error}")))?;
-    Ok((task, facts))
+    Ok(Some((task, facts)))
+}
+
+fn gone(id: JobId) -> StoreError {
+    StoreError::damaged(format!("what job {id} is about is gone"))
 }

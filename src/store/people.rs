@@ -104,7 +104,7 @@ pub fn hold(rows: &mut Overlay<'_>, event: u64, held: &Held) -> Result<(), Store
     if let Some(guard) = guard(rows, &held.domain)? {
         put_guard(rows, &held.domain, GuardState { waiting: guard.waiting.saturating_add(1), ..guard })?;
     }
-    rows.put(keys::held(&held.domain, event, held.job_key), encode(held)?)
+    rows.put(keys::held(&held.domain, event, held.job_key()), encode(held)?)
 }
 
 /// The first of a domain that wait, in the order of the events; what this batch put there comes in the next.

@@ -10,7 +10,7 @@ use super::{
     Store, StoreError,
     keys::{self, ScopeKind},
     outbox,
-    overlay::{read, whole},
+    overlay::read,
     person_row,
     rows::{AddressRow, DayRow, EventRecord, JobRow, Position, State, TotalsRow, decode},
     scopes::hour_number,
@@ -22,9 +22,6 @@ use crate::{
     taxonomy::Status,
     verp::PersonKey,
 };
-
-/// Rows read while the gate is held.
-const CHUNK: usize = 500;
 
 /// Which of the counts of everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,10 +142,10 @@ impl Store {
         };
         let mut counts: Vec<(String, u64)> = Vec::new();
         if named {
-            self.scan(&prefix, |key, row| {
+            self.rows_from(&prefix, |key, row| {
                 let name = String::from_utf8_lossy(key.get(2..).unwrap_or_default()).into_owned();
                 counts.push((name, failures(&decode::<TotalsRow>(row, "totals")?.totals)));
-                Ok(())
+                Ok(true)
             })?;
             counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         } else {
@@ -173,26 +170,6 @@ impl Store {
             from = keys::first_of_day(day + 1);
         }
         Ok(days)
-    }
-
-    fn scan(&self, prefix: &[u8], mut each: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>) -> Result<(), StoreError> {
-        let mut from = prefix.to_vec();
-        loop {
-            let _gate = self.shared.read()?;
-            let mut seen = 0;
-            for row in self.shared.db.range(from.clone()..).take(CHUNK) {
-                let (key, first) = row?;
-                if !key.starts_with(prefix) {
-                    return Ok(());
-                }
-                each(&key, &whole(&self.shared.db, &key, first)?)?;
-                from = [&key, &[0][..]].concat();
-                seen += 1;
-            }
-            if seen < CHUNK {
-                return Ok(());
-            }
-        }
     }
 
     pub fn event(&self, id: u64) -> Result<Option<Event>, StoreError> {
@@ -288,9 +265,9 @@ impl Store {
         for state in [JobState::Running, JobState::Waiting, JobState::Dead, JobState::Done] {
             if filter.state.is_none_or(|wanted| wanted == state) {
                 let mut found = Vec::new();
-                self.scan(&[keys::DUE, keys::state_octet(state)], |key, _| {
+                self.rows_from(&[keys::DUE, keys::state_octet(state)], |key, _| {
                     found.extend(keys::of_due(key));
-                    Ok(())
+                    Ok(true)
                 })?;
                 found.sort_unstable();
                 ids.extend(found.into_iter().map(|(_, id)| id));

@@ -13,7 +13,7 @@ use bounced::{
 };
 use jiff::{SignedDuration, SpanFieldwise, Timestamp};
 
-use crate::store_support::key;
+use crate::{random::Random, store_support::key};
 
 pub const PEOPLE: u8 = 6;
 pub const CAMPAIGNS: u64 = 3;
@@ -21,9 +21,6 @@ pub const SEQUENCE: &str = "s";
 pub const REPORT: &str = "r";
 const HOUR: i64 = 60;
 const DAY: i64 = 24 * HOUR;
-
-/// splitmix64
-pub struct Random(pub u64);
 
 pub fn domain(person: u8) -> String {
     format!("d{}.test", person % 3)
@@ -94,14 +91,6 @@ impl Op {
 }
 
 impl Random {
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-
     fn of<T: Clone>(&mut self, all: &[T]) -> T {
         all[self.below(all.len() as u64) as usize].clone()
     }

@@ -79,6 +79,13 @@ impl Client {
         }
     }
 
+    /// Connects and greets a server that may be gone at any moment.
+    pub fn try_greet(address: SocketAddr) -> io::Result<Client> {
+        let mut client = Client::try_connect(address)?;
+        client.try_command("EHLO mx.sender.test")?;
+        Ok(client)
+    }
+
     /// Connects and greets.
     pub fn connect(address: SocketAddr) -> Client {
         let mut client = Client::try_connect(address).unwrap();

@@ -14,6 +14,7 @@ pub mod mail_catcher;
 pub mod mails;
 pub mod mta;
 pub mod ports;
+pub mod random;
 pub mod refuser;
 
 use std::time::{Duration, Instant};

@@ -22,7 +22,7 @@ use crate::action::{
     rfc3339,
 };
 
-const PAGE: &str = include_str!("page.html");
+const PAGE: &str = concat!(include_str!("../head.html"), include_str!("page.html"));
 
 /// A picture in the HTML.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub fn finish(
     let over = html_intro(task, &values, &intro, wrong.is_some());
     let shown = table::html(&fields, &people.first);
     let page: BTreeMap<&str, Value> = [
-        ("report", Value::from(task.name.as_str())),
+        ("title", Value::from(task.name.as_str())),
         ("intro", Value::from_safe_string(over)),
         ("chart", chart.map_or(Value::from(()), |chart| drawn(chart, picture.as_ref()))),
         ("table", Value::from_safe_string(shown.table)),

@@ -10,13 +10,12 @@ use crate::{
     action::rfc3339,
     address,
     control::HandRequest,
-    ledger::{Counts, Field, Hand, HandInput, Input, Person},
+    ledger::{Counts, Field, Hand, HandInput, Input, Person, is_tag},
     taxonomy::Status,
     verp::PersonKey,
 };
 
-/// The longest name of a tag or a field, and of a field's text, octets.
-const NAME: usize = 100;
+/// The longest text of a field, octets.
 const TEXT: usize = 10_000;
 
 /// The person whom an address names: by its own key, else by a sender's own id under which it was learned.
@@ -122,9 +121,9 @@ fn acts(request: &HandRequest, address: &str) -> Result<Vec<Hand>, AnswerError> 
     })
 }
 
+/// Fields are named as tags are.
 fn word(text: &str, what: &str) -> Result<String, AnswerError> {
-    let fits = !text.is_empty() && text.len() <= NAME && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == ',');
-    if fits { Ok(text.to_owned()) } else { Err(refused(format!("'{text}' is no {what}; write one word"))) }
+    if is_tag(text) { Ok(text.to_owned()) } else { Err(refused(format!("'{text}' is no {what}; write one word"))) }
 }
 
 fn field(value: &Value) -> Result<Field, AnswerError> {

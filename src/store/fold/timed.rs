@@ -1,6 +1,5 @@
 //! What falls due by itself: timers, and the schedules that set them.
 
-use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{
@@ -32,7 +31,7 @@ impl Fold<'_> {
                     gather::due(&mut self.rows, &mut self.state, *key, now)?;
                 }
                 Timer::Guard { domain } => self.guard_due(&domain.clone(), input, now)?,
-                _ => drop(self.input(&Input::Timer(input), &Bytes::new(), &mut None, now)?),
+                _ => drop(self.judge_and_write(&Input::Timer(input), None, now)?),
             }
         }
         Ok(count)

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{
     super::{
@@ -81,13 +81,12 @@ impl Fold<'_> {
         let id = JobId { epoch: self.epoch, event, trigger: job.trigger, place: job.place };
         let (lane, waits) = (lane(&job.task), job.task.gather());
         let todo = match &job.task {
-            Task::Todo(todo) => Some(todo.due),
+            Task::Todo(todo) => Some(todo.due_at(at)),
             _ => None,
         };
         let body = postcard::to_stdvec(&JobBody::V1 { id, task: job.task, facts: job.facts }).map_err(StoreError::read)?;
         let body = self.append(JOB, &body)?;
         if let Some(due) = todo {
-            let due = due.and_then(|due| at.saturating_add(SignedDuration::try_from(due).ok()?).ok());
             return self.rows.put(keys::task(id), encode(&TaskRow { person: whom, made: at, due, done: None, body })?);
         }
         self.jobs_changed = true;
