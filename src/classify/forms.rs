@@ -8,7 +8,10 @@ use std::ops::Range;
 
 use memchr::memmem::Finder;
 use regex_automata::{Anchored, Input, meta::Regex};
-use regex_syntax::hir::{Hir, HirKind, Look, literal::Extractor};
+use regex_syntax::hir::{
+    Hir, HirKind, Look,
+    literal::{Extractor, Literal},
+};
 
 use super::text;
 
@@ -49,17 +52,22 @@ struct Form {
     rule: usize,
     regex: Regex,
     begins: Begins,
-    /// Which [`AnyOf`]s must be answered.
+    /// Texts of which one stands at its start, in their order, where they are known; none is the beginning of another.
+    heads: Vec<String>,
+    /// Which [`AnyOf`]s must be answered at the same place or later.
     asks: Vec<u16>,
     /// Letters of which some must be there; looked for last.
     holds: Vec<Vec<Finder<'static>>>,
+    /// The longest text that it matches, octets.
+    longest: usize,
     /// It asks for letters beyond ASCII.
     foreign: bool,
 }
 
 /// What words of a text answer, and where forms may begin.
 pub struct Answers {
-    answered: [u64; MAX_ASKED / 64],
+    /// For each [`AnyOf`] one more than the last place where it is answered, 0 for none.
+    last: Vec<u32>,
     /// A form and a place.
     places: Vec<(usize, usize)>,
 }
@@ -73,7 +81,8 @@ enum Begins {
 
 /// What must be looked for where.
 struct Needed {
-    /// What the form begins with.
+    /// What the form begins with, and the words of that.
+    heads: Vec<String>,
     first: Option<AnyOf>,
     words: Vec<AnyOf>,
     letters: Vec<AnyOf>,
@@ -87,17 +96,19 @@ impl Forms {
         for (rule, form) in all {
             let (Ok(regex), Ok(syntax)) = (Regex::new(form), regex_syntax::parse(form)) else { continue };
             let begins = begins(&syntax);
-            let Needed { first, words, letters } = needed(&syntax, begins);
+            let Needed { heads, first, words, letters } = needed(&syntax, begins);
             let at_words = first.is_some();
             let beyond_ascii = |any_of: &AnyOf| any_of.iter().all(|piece| !letters_of(piece).is_ascii());
-            let mut form = Form { rule, regex, begins, asks: Vec::new(), holds: Vec::new(), foreign: letters.iter().any(beyond_ascii) };
+            let foreign = letters.iter().any(beyond_ascii);
+            let holds = letters.iter().map(|any_of| any_of.iter().map(finder).collect()).collect();
+            let longest = syntax.properties().maximum_len().unwrap_or(usize::MAX);
+            let mut form = Form { rule, regex, begins, heads, asks: Vec::new(), holds, longest, foreign };
             for any_of in first.into_iter().chain(words).take(MAX_ASKED - asked.len()) {
                 form.asks.push(u16::try_from(asked.len()).unwrap_or(u16::MAX));
                 forms.asked_by.push((at_words && form.asks.len() == 1).then_some(forms.forms.len()));
                 asked.push(any_of);
             }
             if !at_words || form.asks.is_empty() {
-                form.holds = letters.iter().map(|any_of| any_of.iter().map(finder).collect()).collect();
                 forms.elsewhere.push(forms.forms.len());
             }
             forms.forms.push(form);
@@ -106,30 +117,30 @@ impl Forms {
     }
 
     pub fn answers(&self) -> Answers {
-        Answers { answered: [0; MAX_ASKED / 64], places: Vec::new() }
+        Answers { last: vec![0; self.asked_by.len()], places: Vec::new() }
     }
 
     /// Takes down what the word at a place answers.
     pub fn answer(&self, answers: &mut Answers, number: u16, at: usize) {
-        if let Some(bits) = answers.answered.get_mut(usize::from(number) / 64) {
-            *bits |= 1 << (number % 64);
+        if let Some(last) = answers.last.get_mut(usize::from(number)) {
+            *last = u32::try_from(at + 1).unwrap_or(u32::MAX);
         }
         answers.places.extend(self.asked_by.get(usize::from(number)).copied().flatten().map(|form| (form, at)));
     }
 
     /// Each place where a form stands, with its rule.
     pub fn find(&self, answers: Answers, text: &str, found: &mut Vec<(usize, Range<usize>)>) {
-        let Answers { answered, mut places } = answers;
+        let Answers { last, mut places } = answers;
         places.sort_unstable();
-        let is_answered = |number: &u16| answered.get(usize::from(*number) / 64).is_some_and(|bits| bits & 1 << (number % 64) != 0);
-        let asks = |form: &&Form| form.asks.iter().all(is_answered);
+        let asks =
+            |form: &Form, at: usize| form.asks.iter().all(|&number| last.get(usize::from(number)).is_some_and(|last| *last as usize > at));
         for same in places.chunk_by(|a, b| a.0 == b.0) {
-            let form = same.first().and_then(|(form, _)| self.forms.get(*form)).filter(asks);
-            form.into_iter().for_each(|form| form.at(text, same.iter().map(|(_, at)| *at), found));
+            let Some(form) = same.first().and_then(|(form, _)| self.forms.get(*form)) else { continue };
+            form.at(text, same.iter().map(|(_, at)| *at).filter(|at| asks(form, *at)), found);
         }
         let ascii = text.is_ascii();
         let elsewhere = self.elsewhere.iter().filter_map(|form| self.forms.get(*form)).filter(|form| !(ascii && form.foreign));
-        for form in elsewhere.filter(asks).filter(|form| form.holds(text)) {
+        for form in elsewhere.filter(|form| asks(form, 0) && form.holds(text)) {
             match form.begins {
                 Begins::AtStart => form.at(text, std::iter::once(0), found),
                 _ => found.extend(form.regex.find_iter(text).map(|hit| (form.rule, hit.range()))),
@@ -155,14 +166,21 @@ impl Form {
         let mut stop = 0;
         let bound = self.begins == Begins::AtStart;
         for at in places.filter(|at| *at == 0 || !bound) {
-            let input = Input::new(text).range(at..).anchored(Anchored::Yes);
-            if at >= stop
-                && let Some(hit) = self.regex.find(input)
-            {
+            let rest = text.get(at..).unwrap_or_default();
+            if at < stop || !self.heads_match(rest) || !self.holds(text::cut(rest, self.longest)) {
+                continue;
+            }
+            if let Some(hit) = self.regex.find(Input::new(text).range(at..).anchored(Anchored::Yes)) {
                 stop = hit.end();
                 found.push((self.rule, hit.range()));
             }
         }
+    }
+
+    fn heads_match(&self, text: &str) -> bool {
+        let after = self.heads.partition_point(|head| head.as_str() <= text);
+        self.heads.is_empty()
+            || after.checked_sub(1).and_then(|head| self.heads.get(head)).is_some_and(|head| text.starts_with(head.as_str()))
     }
 
     fn holds(&self, text: &str) -> bool {
@@ -180,13 +198,15 @@ fn letters_of(piece: &Piece) -> &str {
 }
 
 fn needed(syntax: &Hir, begins: Begins) -> Needed {
-    let first = beginnings(syntax).filter(|_| begins != Begins::Anywhere);
-    let all = SHORTEST.map(|shortest| needs(syntax, shortest)).into_iter().find(|needs| !needs.is_empty()).unwrap_or_default();
+    let heads = if begins == Begins::Anywhere { None } else { heads(syntax) };
+    let first = heads.as_deref().and_then(first_words);
+    let needs = |shortest| needs(syntax, shortest, (false, false));
+    let all = SHORTEST.map(needs).into_iter().find(|needs| !needs.is_empty()).unwrap_or_default();
     let within = |any_of: &AnyOf| any_of.iter().any(|piece| matches!(piece, Piece::Within(_)));
     let (letters, mut words): (Vec<AnyOf>, Vec<AnyOf>) = all.into_iter().partition(within);
     // In scripts of which each letter is a word of its own, that is asked for before the letters are looked for.
     words.extend(letters.iter().filter_map(|any_of| any_of.iter().map(foreign_letter).collect::<Option<AnyOf>>()));
-    Needed { first, words, letters }
+    Needed { heads: heads.unwrap_or_default(), first, words, letters }
 }
 
 fn foreign_letter(piece: &Piece) -> Option<Piece> {
@@ -204,21 +224,27 @@ fn begins(syntax: &Hir) -> Begins {
     }
 }
 
-/// The words with which a form can begin, where they are few.
-fn beginnings(syntax: &Hir) -> Option<AnyOf> {
+/// The texts with which a form can begin, where they are few: in their order, none the beginning of another.
+fn heads(syntax: &Hir) -> Option<Vec<String>> {
     let mut literals = Extractor::new().limit_total(MAX_BEGINNINGS).limit_class(4).extract(syntax);
     literals.keep_first_bytes(24);
-    literals.dedup();
-    let literals = literals.literals()?;
+    let text = |literal: &Literal| std::str::from_utf8(literal.as_bytes()).ok().map(str::to_owned);
+    let mut heads = literals.literals()?.iter().map(text).collect::<Option<Vec<String>>>()?;
+    heads.sort_unstable();
+    heads.dedup_by(|longer, shorter| longer.starts_with(shorter.as_str()));
+    Some(heads)
+}
+
+/// The words with which such texts begin.
+fn first_words(heads: &[String]) -> Option<AnyOf> {
     let mut all: AnyOf = Vec::new();
-    for literal in literals {
-        let literal = std::str::from_utf8(literal.as_bytes()).ok()?;
-        let piece = first_piece(literal)?;
+    for head in heads {
+        let piece = first_piece(head)?;
         if !all.contains(&piece) {
             all.push(piece);
         }
     }
-    Some(all)
+    Some(all).filter(|all| !all.is_empty())
 }
 
 fn first_piece(literal: &str) -> Option<Piece> {
@@ -230,22 +256,48 @@ fn first_piece(literal: &str) -> Option<Piece> {
     }
 }
 
-/// What must stand in a text for an expression to match in it: of each of these one, nothing shorter than `shortest`.
-fn needs(syntax: &Hir, shortest: usize) -> Vec<AnyOf> {
+/// What must stand in a text for an expression to match in it: of each of these one, nothing shorter than `shortest`. `edges`: whether it begins and
+/// ends at a word's edge.
+fn needs(syntax: &Hir, shortest: usize, edges: (bool, bool)) -> Vec<AnyOf> {
     match syntax.kind() {
         HirKind::Literal(literal) => {
-            std::str::from_utf8(&literal.0).ok().and_then(|literal| piece(literal, shortest)).into_iter().map(|piece| vec![piece]).collect()
+            let piece = std::str::from_utf8(&literal.0).ok().and_then(|literal| piece(literal, shortest, edges));
+            piece.into_iter().map(|piece| vec![piece]).collect()
         }
-        HirKind::Capture(capture) => needs(&capture.sub, shortest),
-        HirKind::Repetition(repetition) if repetition.min > 0 => needs(&repetition.sub, shortest),
-        HirKind::Concat(pieces) => pieces.iter().flat_map(|piece| needs(piece, shortest)).collect(),
+        HirKind::Capture(capture) => needs(&capture.sub, shortest, edges),
+        HirKind::Repetition(repetition) if repetition.min > 0 => {
+            needs(&repetition.sub, shortest, if repetition.max == Some(1) { edges } else { (false, false) })
+        }
+        HirKind::Concat(pieces) => {
+            let edge = |at: Option<usize>, outer: bool, last: bool| match at {
+                None => outer,
+                Some(at) => pieces.get(at).is_some_and(|piece| is_edge(piece, last)),
+            };
+            let of = |(at, piece): (usize, &Hir)| {
+                let after = (at + 1 < pieces.len()).then_some(at + 1);
+                needs(piece, shortest, (edge(at.checked_sub(1), edges.0, true), edge(after, edges.1, false)))
+            };
+            pieces.iter().enumerate().flat_map(of).collect()
+        }
         HirKind::Alternation(branches) => {
             // Of each branch the rarest; where one branch has none, none of the others is needed either.
-            let rarest = |branch: &Hir| needs(branch, shortest).into_iter().max_by_key(|any_of| any_of.iter().map(worth).min());
+            let rarest = |branch: &Hir| needs(branch, shortest, edges).into_iter().max_by_key(|any_of| any_of.iter().map(worth).min());
             let all: Option<Vec<AnyOf>> = branches.iter().map(rarest).collect();
             all.map(|all| all.concat()).into_iter().collect()
         }
         _ => Vec::new(),
+    }
+}
+
+/// Whether a word begins or ends beside an expression: beside a word boundary, or a character that is in no word, on its `last` side.
+fn is_edge(syntax: &Hir, last: bool) -> bool {
+    match syntax.kind() {
+        HirKind::Look(look) => matches!(look, Look::WordAscii | Look::Start | Look::End),
+        HirKind::Literal(literal) => {
+            let octet = if last { literal.0.last() } else { literal.0.first() };
+            octet.is_some_and(|octet| !octet.is_ascii_alphanumeric())
+        }
+        _ => false,
     }
 }
 
@@ -254,20 +306,20 @@ fn worth(piece: &Piece) -> (bool, usize) {
     (!matches!(piece, Piece::Within(_)), letters_of(piece).len())
 }
 
-/// The best that a literal has: a word of which the literal shows where it begins, else its letters.
-fn piece(literal: &str, shortest: usize) -> Option<Piece> {
+/// The best that a literal has: a word of which one sees where it begins, else its letters.
+fn piece(literal: &str, shortest: usize, edges: (bool, bool)) -> Option<Piece> {
     let mut best = (literal.len() >= shortest).then(|| Piece::Within(text::cut(literal, LONGEST).to_owned()));
     let mut at = 0;
     for run in literal.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
         let word = run.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
-        let whole = word.len() < run.len();
-        // Of a word at the literal's start nobody knows whether it begins there, and a character of another script is a word.
+        let begins = at > 0 || edges.0;
+        at += run.len();
+        let whole = word.len() < run.len() || edges.1 && at == literal.len();
         let candidate = if whole { Piece::Word(word.to_owned()) } else { Piece::Head(word.to_owned()) };
         let fits = word.len() >= if whole { shortest } else { shortest.max(SHORTEST[0]) };
-        if at > 0 && fits && best.as_ref().is_none_or(|best| worth(best) < worth(&candidate)) {
+        if begins && fits && best.as_ref().is_none_or(|best| worth(best) < worth(&candidate)) {
             best = Some(candidate);
         }
-        at += run.len();
     }
     best
 }
@@ -290,9 +342,9 @@ mod tests {
 
     #[test]
     fn what_a_form_cannot_do_without() {
-        let needs = |form: &str| needs(&regex_syntax::parse(form).unwrap(), 3);
+        let needs = |form: &str| needs(&regex_syntax::parse(form).unwrap(), 3, (false, false));
         let form = r"(?-u:\b)(?:mailbox|user) [^ ]{1,60} (?:is )?unknown";
-        assert_eq!(needs(form), [vec![within("mailbox"), within("user")], vec![within("unknown")]]);
+        assert_eq!(needs(form), [vec![word("mailbox"), word("user")], vec![within("unknown")]]);
         assert_eq!(needs(r"x{1,9} does not exist").len(), 1);
         assert_eq!(needs(r"[a-z] does not exist"), [[head("exist")]]);
         assert_eq!(needs(r"[a-z] is deliver(?:ed|able)"), [[head("deliver")]]);
@@ -304,7 +356,7 @@ mod tests {
     fn how_a_form_begins() {
         let how = |form: &str| {
             let syntax = regex_syntax::parse(form).unwrap();
-            (begins(&syntax), beginnings(&syntax))
+            (begins(&syntax), heads(&syntax).as_deref().and_then(first_words))
         };
         let both = Some(vec![word("mailbox"), word("user")]);
         assert_eq!(how(r"(?-u:\b)(?:mailbox|user) [^ ]{1,60} unknown"), (Begins::AtWord, both.clone()));
@@ -312,6 +364,6 @@ mod tests {
         assert_eq!(how(r"(?-u:\b)deliver[a-z]+"), (Begins::AtWord, Some(vec![head("deliver")])));
         assert_eq!(how(r"(?-u:\b)[a-z]+ unknown"), (Begins::AtWord, None));
         assert_eq!(how(r"^re: [a-z]"), (Begins::AtStart, Some(vec![word("re")])));
-        assert_eq!(how("quota|full"), (Begins::Anywhere, Some(vec![head("quota"), head("full")])));
+        assert_eq!(how("quota|full"), (Begins::Anywhere, Some(vec![head("full"), head("quota")])));
     }
 }
