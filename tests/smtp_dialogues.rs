@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! # a comment
-//! set NAME VALUE      before the first line: max, starttls, trusted; at any time: full, memory (true, false), failure (loop, unavailable, none)
+//! set NAME VALUE      before the first line: max, starttls, trusted, refused; at any time: full, memory (true, false), failure (loop, unavailable, none)
 //! -> TEXT             sent with CRLF; \r \n \t \0 \\ \xHH are octets
 //! => TEXT             sent as it is
 //! *> N TEXT           the same N times, without CRLF of its own
@@ -191,12 +191,19 @@ fn octets(text: &str) -> Vec<u8> {
 }
 
 fn policy(text: &str) -> Policy {
-    let mut policy =
-        Policy { hostname: "mx.returns.test".into(), max_message_bytes: 100_000, starttls: false, trusted: false, client: None };
+    let mut policy = Policy {
+        hostname: "mx.returns.test".into(),
+        max_message_bytes: 100_000,
+        starttls: false,
+        trusted: false,
+        refused_before: 0,
+        client: None,
+    };
     for line in text.lines().take_while(|line| line.is_empty() || line.starts_with(['#', 's'])) {
         match line.split(' ').collect::<Vec<_>>()[..] {
             ["set", "max", value] => policy.max_message_bytes = value.parse().unwrap(),
             ["set", "starttls", value] => policy.starttls = value == "true",
+            ["set", "refused", value] => policy.refused_before = value.parse().unwrap(),
             ["set", "trusted", value] => policy.trusted = value == "true",
             _ => {}
         }
@@ -210,7 +217,7 @@ fn replay(name: &str, text: &str, read: usize) -> Result<(), String> {
     replay.collect();
     let mut reading = true;
     for (number, line) in text.lines().enumerate() {
-        let of_policy = ["set max", "set starttls", "set trusted"].iter().any(|of_policy| line.starts_with(of_policy));
+        let of_policy = ["set max", "set starttls", "set trusted", "set refused"].iter().any(|of_policy| line.starts_with(of_policy));
         if line.is_empty() || line.starts_with('#') || of_policy {
             continue;
         }
@@ -279,7 +286,7 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn any_split_gives_the_same_dialogue(start in any::<bool>(), bytes in pieces(), read in 1usize..12) {
-        let policy = Policy { hostname: "mx.test".into(), max_message_bytes: 150, starttls: false, trusted: false, client: None };
+        let policy = Policy { hostname: "mx.test".into(), max_message_bytes: 150, starttls: false, trusted: false, refused_before: 0, client: None };
         let bytes = [if start { &b"EHLO c.test\r\nMAIL FROM:<>\r\nRCPT TO:<good@returns.test>\r\n"[..] } else { b"" }, &bytes].concat();
         let run = |read| {
             let mut replay = Replay::new(policy.clone(), read);

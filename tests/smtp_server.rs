@@ -47,6 +47,7 @@ fn settings() -> Settings {
         max_message_bytes: 1 << 20,
         max_connections: 100,
         max_connections_per_ip: 100,
+        max_guesses_per_ip: None,
         trusted_networks: Vec::new(),
         command_timeout: LONG,
         data_timeout: LONG,

@@ -16,15 +16,16 @@ use tokio::{
 
 use super::{
     Handler,
+    guesses::Limit,
     limits::Share,
     reply,
     server::{Phase, Settings, Shared},
-    session::{Policy, Session, Step},
+    session::{Note, Policy, Session, Step},
     telemetry,
 };
 
 const READ: usize = 8 * 1024;
-/// After hanging up, so much longer and so many octets are read and dropped: unread octets would make the system reset the
+/// After hanging up, for so long and so many times more is read and dropped: unread octets would make the system reset the
 /// connection, and the last reply could be lost with it.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_READS: usize = 64;
@@ -79,18 +80,24 @@ struct Dialogue<'a, H> {
     /// The turn for which `deadline` was set.
     turn: Option<u64>,
     deadline: Instant,
+    /// Which guesses count; none of those whom we trust.
+    guesses: Option<Limit>,
+    /// The client's network has guessed too often.
+    guessed_out: bool,
 }
 
 impl<'a, H: Handler> Dialogue<'a, H> {
     fn new(shared: &'a Shared<H>, settings: Arc<Settings>, client: IpAddr) -> Self {
+        let (now, trusted) = (Instant::now(), settings.trusts(client));
+        let guesses = settings.max_guesses_per_ip.filter(|_| !trusted);
         let policy = Policy {
             hostname: settings.hostname.clone(),
             max_message_bytes: settings.max_message_bytes,
             starttls: settings.tls.is_some(),
-            trusted: settings.trusts(client),
+            trusted,
+            refused_before: guesses.map_or(0, |limit| shared.guesses.of(client, limit, now.into_std())),
             client: Some(client),
         };
-        let now = Instant::now();
         Self {
             shared,
             client,
@@ -100,6 +107,8 @@ impl<'a, H: Handler> Dialogue<'a, H> {
             last_deadline: after(now, settings.session_timeout),
             turn: None,
             deadline: now,
+            guesses,
+            guessed_out: false,
             settings,
         }
     }
@@ -107,10 +116,11 @@ impl<'a, H: Handler> Dialogue<'a, H> {
     async fn all(&mut self, mut stream: TcpStream) -> io::Result<()> {
         let Outcome::StartTls = self.talk(&mut stream).await? else { return Ok(()) };
         let Some(tls) = self.settings.tls.clone() else { return Ok(()) };
+        let limit = after(Instant::now(), self.settings.command_timeout).min(self.last_deadline);
         let handshake = tokio::select! {
             biased;
             () = reached(&mut self.phase, Phase::Draining) => return Ok(()),
-            handshake = timeout(self.settings.command_timeout, tls.accept(stream)) => handshake,
+            handshake = timeout_at(limit, tls.accept(stream)) => handshake,
         };
         let mut stream = match handshake {
             Ok(Ok(stream)) => stream,
@@ -139,6 +149,7 @@ impl<'a, H: Handler> Dialogue<'a, H> {
             start = end - input.len();
             self.report();
             match step {
+                Step::Read if self.guessed_out && !self.session.in_content() => self.session.end(&reply::TOO_MANY_GUESSES),
                 Step::Read => {
                     self.give_back();
                     self.send(stream).await?;
@@ -168,6 +179,7 @@ impl<'a, H: Handler> Dialogue<'a, H> {
                     let octets = arrival.raw.len() as u64;
                     let result = self.shared.handler.take(arrival).await;
                     if result.is_ok() {
+                        self.shared.guesses.make_up(self.client);
                         counter!(telemetry::BYTES).increment(octets);
                     }
                     self.session.taken(&result);
@@ -226,7 +238,18 @@ impl<'a, H: Handler> Dialogue<'a, H> {
 
     fn report(&mut self) {
         for note in self.session.take_notes() {
+            if let (Note::Recipient { .. }, Some(limit)) = (&note, self.guesses) {
+                self.guessed(limit);
+            }
             telemetry::note(self.client, note);
+        }
+    }
+
+    fn guessed(&mut self, limit: Limit) {
+        let guesses = self.shared.guesses.add(self.client, limit, Instant::now().into_std());
+        self.guessed_out |= guesses >= limit.guesses;
+        if guesses == limit.guesses {
+            tracing::info!(client = %self.client, guesses, "too many wrong recipients; its network is turned away for a while");
         }
     }
 
