@@ -4,11 +4,20 @@
 //! a mail. An error of the socket ends the dialogue without a word: whoever sends will try again. Deadlines are monotonic and hold for a
 //! whole command or a whole mail, so bytes that drip in don't lengthen them.
 
-use std::{future::pending, io, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    future::{pending, poll_fn},
+    io,
+    mem::MaybeUninit,
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Poll, ready},
+    time::Duration,
+};
 
 use metrics::counter;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
     sync::watch,
     time::{Instant, timeout, timeout_at},
@@ -141,7 +150,7 @@ impl<'a, H: Handler> Dialogue<'a, H> {
     }
 
     async fn talk<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> io::Result<Outcome> {
-        let mut buffer = vec![0; READ];
+        let mut buffer = Vec::new();
         let (mut start, mut end) = (0, 0);
         loop {
             let mut input = buffer.get(start..end).unwrap_or_default();
@@ -199,7 +208,7 @@ impl<'a, H: Handler> Dialogue<'a, H> {
         }
     }
 
-    async fn read<S: AsyncRead + Unpin>(&mut self, stream: &mut S, buffer: &mut [u8]) -> io::Result<Input> {
+    async fn read<S: AsyncRead + Unpin>(&mut self, stream: &mut S, buffer: &mut Vec<u8>) -> io::Result<Input> {
         let in_content = self.session.in_content();
         if self.turn != Some(self.session.turn()) {
             self.turn = Some(self.session.turn());
@@ -209,7 +218,7 @@ impl<'a, H: Handler> Dialogue<'a, H> {
         let read = tokio::select! {
             biased;
             () = reached(&mut self.phase, Phase::Draining), if !in_content => return Ok(Input::Stopping),
-            read = timeout_at(self.deadline, stream.read(buffer)) => read,
+            read = timeout_at(self.deadline, some(stream, buffer)) => read,
         };
         match read {
             Ok(Ok(0)) => Ok(Input::End),
@@ -261,12 +270,25 @@ impl<'a, H: Handler> Dialogue<'a, H> {
     }
 }
 
+/// Reads into a buffer on the stack and keeps what came: many connections that say nothing hold no memory for what they might say.
+async fn some<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    *buffer = Vec::new();
+    poll_fn(|context| {
+        let mut room = [const { MaybeUninit::uninit() }; READ];
+        let mut room = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut *stream).poll_read(context, &mut room))?;
+        buffer.extend_from_slice(room.filled());
+        Poll::Ready(Ok(buffer.len()))
+    })
+    .await
+}
+
 async fn hang_up<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
     timeout(LINGER, async {
         stream.shutdown().await?;
-        let mut rest = [0; 1024];
+        let mut rest = Vec::new();
         for _ in 0..LINGER_READS {
-            if stream.read(&mut rest).await? == 0 {
+            if some(stream, &mut rest).await? == 0 {
                 break;
             }
         }
