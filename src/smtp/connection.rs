@@ -1,8 +1,8 @@
 //! One connection: moves bytes between a socket and its [`Session`], keeps the deadlines, gets memory, speaks TLS.
 //!
 //! Promises: a 250 for a mail is sent only after `Handler::take` said `Ok`; who is slow gets 421 4.4.2, and a stop 421 4.3.2, but never in the midst of
-//! a mail. An error of the socket ends the dialogue without a word: whoever sends will try again. Deadlines are monotonic and hold for a
-//! whole command or a whole mail, so bytes that drip in don't lengthen them.
+//! a mail. What comes before the greeting is not obeyed. An error of the socket ends the dialogue without a word: whoever sends will try again.
+//! Deadlines are monotonic and hold for a whole command or a whole mail, so bytes that drip in don't lengthen them.
 
 use std::{
     future::{pending, poll_fn},
@@ -16,6 +16,7 @@ use std::{
 };
 
 use metrics::counter;
+use rustix::net::{RecvFlags, recv};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
@@ -32,6 +33,7 @@ use super::{
     session::{Note, Policy, Session, Step},
     telemetry,
 };
+use crate::intake::Door;
 
 const READ: usize = 8 * 1024;
 /// After hanging up, for so long and so many times more is read and dropped: unread octets would make the system reset the
@@ -123,6 +125,11 @@ impl<'a, H: Handler> Dialogue<'a, H> {
     }
 
     async fn all(&mut self, mut stream: TcpStream) -> io::Result<()> {
+        // RFC 5321, section 4.3.1: who doesn't wait for the greeting isn't a mail server.
+        if recv(&stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT).is_ok_and(|(_, octets)| octets > 0) {
+            self.session.talked_early();
+            self.report();
+        }
         let Outcome::StartTls = self.talk(&mut stream).await? else { return Ok(()) };
         let Some(tls) = self.settings.tls.clone() else { return Ok(()) };
         let limit = after(Instant::now(), self.settings.command_timeout).min(self.last_deadline);
@@ -186,10 +193,13 @@ impl<'a, H: Handler> Dialogue<'a, H> {
                 }
                 Step::Take(arrival) => {
                     let octets = arrival.raw.len() as u64;
+                    let ours = arrival.mailboxes.iter().any(|mailbox| matches!(mailbox.door, Door::Verp(_) | Door::Own(_)));
                     let result = self.shared.handler.take(arrival).await;
                     if result.is_ok() {
-                        self.shared.guesses.make_up(self.client);
                         counter!(telemetry::BYTES).increment(octets);
+                        if ours {
+                            self.shared.guesses.make_up(self.client);
+                        }
                     }
                     self.session.taken(&result);
                     self.report();

@@ -32,6 +32,7 @@ pub const TOO_MANY_ERRORS: Reply = reply(421, "4.7.0", "too many errors, closing
 pub const TOO_MANY_CONNECTIONS: Reply = reply(421, "4.7.0", "too many connections, try again later");
 pub const TOO_MANY_FROM_YOU: Reply = reply(421, "4.7.0", "too many connections from your network, try again later");
 pub const TOO_MANY_GUESSES: Reply = reply(421, "4.7.0", "too many wrong recipients from your network, try again later");
+pub const TALKED_EARLY: Reply = reply(421, "4.7.0", "you spoke before the greeting, closing");
 pub const STOPPING: Reply = reply(421, "4.3.2", "service shutting down, try again later");
 pub const TIMEOUT: Reply = reply(421, "4.4.2", "timeout, closing");
 pub const NOT_HTTP: Reply = reply(421, "4.7.0", "this is an SMTP service, closing");

@@ -177,6 +177,13 @@ impl Session {
         self.reset();
     }
 
+    /// Something was sent before the greeting: it gets this in its place.
+    pub fn talked_early(&mut self) {
+        self.output.clear();
+        self.note("early-talk");
+        self.end(&reply::TALKED_EARLY);
+    }
+
     /// Ends the dialogue with a reply of the shell's: a timeout, a stop.
     pub fn end(&mut self, reply: &Reply) {
         self.reply(reply);
