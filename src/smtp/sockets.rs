@@ -7,10 +7,6 @@ use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener},
 };
 
-/// Connections that wait to be accepted; bind alone gives 128, and of a burst the rest would try again after a second only. The system has a
-/// limit of its own (net.core.somaxconn).
-const BACKLOG: i32 = 4096;
-
 #[derive(Debug, thiserror::Error)]
 #[error("smtp.listen: cannot listen on {address}: {source}")]
 pub struct BindError {
@@ -42,7 +38,6 @@ pub fn bind_beside(addresses: &[SocketAddr], held: &[SocketAddr]) -> Result<Vec<
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
-    rustix::net::listen(&listener, BACKLOG)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
