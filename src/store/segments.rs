@@ -363,7 +363,7 @@ mod tests {
     #[test]
     fn large_records_among_small_ones_come_back() {
         let dir = tempfile::tempdir().unwrap();
-        let mut log = stream(dir.path(), Tail { first: 1, segment: 1, ..Tail::default() });
+        let mut log = Stream::open(Folder::new(dir.path().to_owned()), Tail::default(), (u64::MAX, i64::MAX), Arc::new(Disk)).unwrap();
         let sizes = [3, HOLD, HOLD + 1, 0, 5 * HOLD, 7, HOLD / 2, HOLD / 2, HOLD / 2];
         let made = sizes.map(|size| vec![u8::try_from(size % 251).unwrap(); size]);
         let refs: Vec<RawRef> = made.iter().map(|bytes| log.append(RAW, &[b"head", bytes], 5).unwrap()).collect();

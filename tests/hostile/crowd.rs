@@ -6,6 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     io::BufReader,
     net::{TcpSocket, TcpStream},
+    sync::{Mutex, MutexGuard},
     task::JoinSet,
 };
 
@@ -16,6 +17,12 @@ pub type Plain = Client<TcpStream>;
 /// Caps so wide that a test on one address can fill them.
 pub fn caps(total: usize) -> String {
     format!("[smtp]\nmax_connections = {total}\nmax_connections_per_ip = 100000\n")
+}
+
+/// One crowd at a time: together they could be more than the system lets in.
+pub async fn alone() -> MutexGuard<'static, ()> {
+    static CROWD: Mutex<()> = Mutex::const_new(());
+    CROWD.lock().await
 }
 
 /// Whether this process, and the daemons that it starts, may open so many files; says so where not.

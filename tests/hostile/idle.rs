@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    crowd::{descriptors, idle},
+    crowd::{alone, descriptors, idle},
     overload::start,
     process::{cpu, kib, sleeps},
 };
@@ -20,6 +20,7 @@ async fn each(count: usize) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_connection_costs_no_more_than_16_kib() {
+    let _alone = alone().await;
     if descriptors(1500) {
         let each = each(1000).await;
         assert!(each <= 16 * 1024, "{each} octets");
@@ -46,6 +47,7 @@ fn an_idle_daemon_hardly_moves() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "measures"]
 async fn figures_of_idling() {
+    let _alone = alone().await;
     let (daemon, _) = start(1000);
     // What a start leaves to be done is done.
     std::thread::sleep(Duration::from_secs(5));

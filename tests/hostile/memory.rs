@@ -7,7 +7,7 @@ use tokio::{sync::Barrier, task::JoinSet};
 
 use crate::{
     client::Client,
-    crowd::descriptors,
+    crowd::{alone, descriptors},
     overload::{start, today},
     process::kib,
 };
@@ -40,6 +40,7 @@ async fn send(mut client: Client<tokio::net::TcpStream>, rcpt: String, together:
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_big_mails_at_once() {
+    let _alone = alone().await;
     if !descriptors(SESSIONS as u64 + 500) {
         return;
     }

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     client::{Client, PATIENT},
-    crowd::{Plain, caps, descriptors, idle},
+    crowd::{Plain, alone, caps, descriptors, idle},
     support::{
         client::stuffed,
         daemon::{Daemon, Setup},
@@ -46,6 +46,7 @@ async fn bounce(client: &mut Plain, codec: &Codec, serial: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_the_cap_421_and_the_rest_served() {
+    let _alone = alone().await;
     if !descriptors(CAP as u64 + 500) {
         return;
     }
@@ -104,6 +105,7 @@ async fn goodput(address: SocketAddr, codec: &Arc<Codec>, first: u64, length: Du
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "measures"]
 async fn goodput_under_overload() {
+    let _alone = alone().await;
     assert!(descriptors(CAP as u64 + 500));
     let length = Duration::from_secs(5);
     let (daemon, codec) = start(CAP + 20);
