@@ -11,35 +11,24 @@ mod smtp_support;
 use std::{
     fs,
     net::SocketAddr,
-    path::Path,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use bounced::{
-    config::TlsFiles,
     intake::{Arrival, Failure, Mailbox, Refusal},
-    smtp::{
-        Handler, Server, Settings, bind,
-        limits::{Memory, PATIENCE},
-        tls,
-    },
+    smtp::{Handler, Settings, bind, limits::Memory, tls},
 };
 use client::{Client, PATIENT};
-use rustls::{
-    ClientConfig, RootCertStore, SupportedProtocolVersion,
-    pki_types::{CertificateDer, ServerName},
-    version::{TLS12, TLS13},
-};
+use rustls::version::{TLS12, TLS13};
 use server::{certify, files, settings, start, start_with};
 use smtp_support::Fake;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::{Notify, Semaphore},
     time::timeout,
 };
-use tokio_rustls::TlsConnector;
 
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -65,22 +54,6 @@ async fn a_mail_by_tls_1_2_and_1_3() {
         assert_eq!((taken.len(), taken[0].raw.len(), taken[0].helo.as_deref()), (1, 50_002, Some("secure.test")));
         assert_eq!(taken[0].client, Some("127.0.0.1".parse().unwrap()));
     }
-}
-
-#[tokio::test]
-async fn what_is_injected_before_tls_is_not_obeyed() {
-    let dir = tempfile::tempdir().unwrap();
-    let files = files(dir.path());
-    let trusts = certify(&files, &[&TLS13]);
-    let handler = Arc::new(Fake::default());
-    let (_server, address) = start(Settings { tls: Some(tls::load(&files).unwrap()), ..settings() }, &handler);
-    let mut client = Client::greeted(address).await;
-    client.send("STARTTLS\r\nNOOP\r\nNOOP\r\n").await;
-    client.expect("220 2.0.0").await;
-    let name = ServerName::try_from("mx.returns.test").unwrap();
-    let mut client = Client(BufReader::new(TlsConnector::from(trusts).connect(name, client.0.into_inner()).await.unwrap()));
-    // The very first reply in TLS answers the first command in TLS.
-    client.say("HELP", "214 ").await;
 }
 
 #[tokio::test]
