@@ -1,7 +1,7 @@
 //! Under attack: each promise of the SMTP side, with what would break it. Those that need the whole daemon drive the built binary and look at it
 //! from outside; those about time run in the process, on a clock that the test winds.
 //!
-//! `cargo test --release --test hostile -- --ignored --nocapture` prints figures, and takes the loads at their full size.
+//! `cargo test --release --test hostile -- --include-ignored --nocapture` takes the loads at their full size and prints figures.
 
 #![allow(clippy::unwrap_used)]
 
