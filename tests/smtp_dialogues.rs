@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! # a comment
-//! set NAME VALUE      before the first line: max, starttls, trusted; at any time: full, memory (true, false), failure (loop, unavailable, none)
+//! set NAME VALUE      before the first line: max, starttls, trusted, refused; at any time: full, memory (true, false), failure (loop, unavailable, none)
 //! -> TEXT             sent with CRLF; \r \n \t \0 \\ \xHH are octets
 //! => TEXT             sent as it is
 //! *> N TEXT           the same N times, without CRLF of its own
@@ -191,12 +191,19 @@ fn octets(text: &str) -> Vec<u8> {
 }
 
 fn policy(text: &str) -> Policy {
-    let mut policy =
-        Policy { hostname: "mx.returns.test".into(), max_message_bytes: 100_000, starttls: false, trusted: false, client: None };
+    let mut policy = Policy {
+        hostname: "mx.returns.test".into(),
+        max_message_bytes: 100_000,
+        starttls: false,
+        trusted: false,
+        refused_before: 0,
+        client: None,
+    };
     for line in text.lines().take_while(|line| line.is_empty() || line.starts_with(['#', 's'])) {
         match line.split(' ').collect::<Vec<_>>()[..] {
             ["set", "max", value] => policy.max_message_bytes = value.parse().unwrap(),
             ["set", "starttls", value] => policy.starttls = value == "true",
+            ["set", "refused", value] => policy.refused_before = value.parse().unwrap(),
             ["set", "trusted", value] => policy.trusted = value == "true",
             _ => {}
         }
@@ -210,7 +217,7 @@ fn replay(name: &str, text: &str, read: usize) -> Result<(), String> {
     replay.collect();
     let mut reading = true;
     for (number, line) in text.lines().enumerate() {
-        let of_policy = ["set max", "set starttls", "set trusted"].iter().any(|of_policy| line.starts_with(of_policy));
+        let of_policy = ["set max", "set starttls", "set trusted", "set refused"].iter().any(|of_policy| line.starts_with(of_policy));
         if line.is_empty() || line.starts_with('#') || of_policy {
             continue;
         }
@@ -250,6 +257,82 @@ fn dialogues() {
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 
+const ENVELOPE: &str = "EHLO c.test\r\nMAIL FROM:<>\r\nRCPT TO:<good@returns.test>\r\n";
+const SMUGGLED: &str = "MAIL FROM:<>\r\nRCPT TO:<good2@returns.test>\r\nDATA\r\nevil\r\n.\r\n";
+
+/// Every text of up to so many of the octets that matter.
+fn every(longest: u32) -> impl Iterator<Item = String> {
+    (0..=longest).flat_map(|len| {
+        (0..4_usize.pow(len)).map(move |text| (0..len).map(|place| char::from(b"\r\n.x"[text >> (2 * place) & 3])).collect())
+    })
+}
+
+/// The contents of the mails that came of these reads, each confirmed once.
+fn mails(reads: &[&str]) -> Vec<String> {
+    let mut replay = Replay::new(policy(""), usize::MAX);
+    reads.iter().for_each(|read| {
+        if !replay.closed {
+            replay.send(read.as_bytes())
+        }
+    });
+    let confirmed = replay.replies.iter().filter(|line| line.starts_with("250 2.0.0 recorded")).count();
+    let mails: Vec<_> = replay.fake.taken.lock().unwrap().iter().map(|mail| String::from_utf8(mail.raw.to_vec()).unwrap()).collect();
+    assert_eq!(confirmed, mails.len());
+    mails
+}
+
+/// What RFC 5321 says of what is sent after DATA: one mail up to CRLF.CRLF, and another where what is left begins a line with MAIL.
+fn by_the_rfc(sent: &str) -> Vec<String> {
+    let (first, rest) = match sent.strip_prefix(".\r\n") {
+        Some(rest) => (String::new(), rest),
+        None => {
+            let (first, rest) = sent.split_once("\r\n.\r\n").unwrap();
+            (format!("{first}\r\n"), rest)
+        }
+    };
+    let first = first.strip_prefix('.').unwrap_or(&first).replace("\r\n.", "\r\n");
+    let commands = rest.strip_suffix(SMUGGLED).filter(|before| {
+        let lines = before.replace("\r\n", "");
+        (before.is_empty() || before.ends_with("\r\n")) && !lines.contains(['\r', '\n'])
+    });
+    [Some(first), commands.map(|_| "evil\r\n".to_owned())].into_iter().flatten().collect()
+}
+
+/// All 5,461 texts of up to six octets at the end of DATA with a whole mail behind them, in one read, octet by octet, and split anywhere.
+#[test]
+fn nothing_but_crlf_dot_crlf_ends_a_mail() {
+    let (mut single, mut double) = (0, 0);
+    for text in every(6) {
+        let (data, sent) = (format!("{ENVELOPE}DATA\r\n"), format!("{text}{SMUGGLED}"));
+        let want = by_the_rfc(&sent);
+        *if want.len() == 1 { &mut single } else { &mut double } += 1;
+        for at in 0..=text.len() + 1 {
+            assert_eq!(mails(&[&data, &sent[..at], &sent[at..]]), want, "{} at {at}", text.escape_debug());
+        }
+        let octets: Vec<&str> = (0..sent.len()).map(|at| &sent[at..=at]).collect();
+        assert_eq!(mails(&[&[&data[..]][..], &octets].concat()), want, "{}", text.escape_debug());
+    }
+    assert_eq!((single, double), (5453, 8));
+}
+
+/// The same texts in chunks, where nothing ends a mail but its length, and with DATA among the chunks, where it may not stand.
+#[test]
+fn chunks_end_by_their_length_alone() {
+    for text in every(5) {
+        for at in 0..=text.len() {
+            let (one, two) = text.split_at(at);
+            for between in ["", "DATA\r\n"] {
+                let sent = format!("{ENVELOPE}BDAT {}\r\n{one}{between}BDAT {} LAST\r\n{two}NOOP\r\n", one.len(), two.len());
+                let start = ENVELOPE.len() + 8;
+                assert_eq!(mails(&[&sent]), std::slice::from_ref(&text), "{}", sent.escape_debug());
+                for split in start..sent.len().min(start + text.len() + 4) {
+                    assert_eq!(mails(&[&sent[..split], &sent[split..]]), std::slice::from_ref(&text), "{} at {split}", sent.escape_debug());
+                }
+            }
+        }
+    }
+}
+
 /// Pieces of dialogues in every order.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
     let piece = proptest::sample::select(vec![
@@ -279,7 +362,7 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn any_split_gives_the_same_dialogue(start in any::<bool>(), bytes in pieces(), read in 1usize..12) {
-        let policy = Policy { hostname: "mx.test".into(), max_message_bytes: 150, starttls: false, trusted: false, client: None };
+        let policy = Policy { hostname: "mx.test".into(), max_message_bytes: 150, starttls: false, trusted: false, refused_before: 0, client: None };
         let bytes = [if start { &b"EHLO c.test\r\nMAIL FROM:<>\r\nRCPT TO:<good@returns.test>\r\n"[..] } else { b"" }, &bytes].concat();
         let run = |read| {
             let mut replay = Replay::new(policy.clone(), read);

@@ -17,6 +17,7 @@ async fn accept_goes_on_when_descriptors_are_free_again() {
         max_message_bytes: 1000,
         max_connections: 100,
         max_connections_per_ip: 100,
+        max_guesses_per_ip: None,
         trusted_networks: Vec::new(),
         command_timeout: limit,
         data_timeout: limit,

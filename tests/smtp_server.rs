@@ -4,91 +4,33 @@
 
 #[path = "smtp_support/client.rs"]
 mod client;
+#[path = "smtp_support/server.rs"]
+mod server;
 mod smtp_support;
 
 use std::{
     fs,
     net::SocketAddr,
-    path::Path,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use bounced::{
-    config::TlsFiles,
     intake::{Arrival, Failure, Mailbox, Refusal},
-    smtp::{
-        Handler, Server, Settings, bind,
-        limits::{Memory, PATIENCE},
-        tls,
-    },
+    smtp::{Handler, Settings, bind, limits::Memory, tls},
 };
 use client::{Client, PATIENT};
-use rustls::{
-    ClientConfig, RootCertStore, SupportedProtocolVersion,
-    pki_types::{CertificateDer, ServerName},
-    version::{TLS12, TLS13},
-};
+use rustls::version::{TLS12, TLS13};
+use server::{certify, files, settings, start, start_with};
 use smtp_support::Fake;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::{Notify, Semaphore},
     time::timeout,
 };
-use tokio_rustls::TlsConnector;
 
-const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(200);
-
-fn settings() -> Settings {
-    Settings {
-        hostname: "mx.returns.test".into(),
-        max_message_bytes: 1 << 20,
-        max_connections: 100,
-        max_connections_per_ip: 100,
-        trusted_networks: Vec::new(),
-        command_timeout: LONG,
-        data_timeout: LONG,
-        session_timeout: LONG,
-        tls: None,
-    }
-}
-
-fn start<H: Handler>(settings: Settings, handler: &Arc<H>) -> (Server<H>, SocketAddr) {
-    start_with(settings, handler, Memory::new(64 << 20, PATIENCE))
-}
-
-fn start_with<H: Handler>(settings: Settings, handler: &Arc<H>, memory: Memory) -> (Server<H>, SocketAddr) {
-    let server = Server::with_memory(settings.clone(), Arc::clone(handler), memory);
-    let prepared = server.prepare(settings, &["127.0.0.1:0".parse().unwrap()]).unwrap();
-    server.apply(prepared);
-    let address = server.addresses()[0];
-    (server, address)
-}
-
-/// Writes a certificate and its key; gives a client that trusts this certificate alone.
-fn certify(files: &TlsFiles, versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
-    let made = rcgen::generate_simple_self_signed(vec!["mx.returns.test".to_owned()]).unwrap();
-    fs::write(&files.cert, made.cert.pem()).unwrap();
-    fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
-    trusting(made.cert.der().clone(), versions)
-}
-
-fn trusting(certificate: CertificateDer<'static>, versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_protocol_versions(versions)
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Arc::new(config)
-}
-
-fn files(dir: &Path) -> TlsFiles {
-    TlsFiles { cert: dir.join("cert.pem"), key: dir.join("key.pem") }
-}
 
 #[tokio::test]
 async fn a_mail_by_tls_1_2_and_1_3() {
@@ -112,22 +54,6 @@ async fn a_mail_by_tls_1_2_and_1_3() {
         assert_eq!((taken.len(), taken[0].raw.len(), taken[0].helo.as_deref()), (1, 50_002, Some("secure.test")));
         assert_eq!(taken[0].client, Some("127.0.0.1".parse().unwrap()));
     }
-}
-
-#[tokio::test]
-async fn what_is_injected_before_tls_is_not_obeyed() {
-    let dir = tempfile::tempdir().unwrap();
-    let files = files(dir.path());
-    let trusts = certify(&files, &[&TLS13]);
-    let handler = Arc::new(Fake::default());
-    let (_server, address) = start(Settings { tls: Some(tls::load(&files).unwrap()), ..settings() }, &handler);
-    let mut client = Client::greeted(address).await;
-    client.send("STARTTLS\r\nNOOP\r\nNOOP\r\n").await;
-    client.expect("220 2.0.0").await;
-    let name = ServerName::try_from("mx.returns.test").unwrap();
-    let mut client = Client(BufReader::new(TlsConnector::from(trusts).connect(name, client.0.into_inner()).await.unwrap()));
-    // The very first reply in TLS answers the first command in TLS.
-    client.say("HELP", "214 ").await;
 }
 
 #[tokio::test]

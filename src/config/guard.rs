@@ -32,11 +32,10 @@ fn rule(rate: Rate, release_after: Option<Duration>) -> Option<GuardRule> {
 
 /// Domains are counted by the hour.
 fn rate(text: &str) -> Result<Option<Rate>, String> {
-    if text.trim().eq_ignore_ascii_case("never") {
-        return Ok(None);
-    }
-    match units::rate(text)? {
-        rate if rate.per < HOUR => Err(format!("'{text}' can't be told: domains are counted by the hour; write it per hour or per day")),
-        rate => Ok(Some(rate)),
+    match units::rate_or_never(text)? {
+        Some(rate) if rate.per < HOUR => {
+            Err(format!("'{text}' can't be told: domains are counted by the hour; write it per hour or per day"))
+        }
+        rate => Ok(rate),
     }
 }

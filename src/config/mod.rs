@@ -77,6 +77,8 @@ pub struct Smtp {
     pub max_message_bytes: usize,
     pub max_connections: usize,
     pub max_connections_per_ip: usize,
+    /// Wrong recipients; `None`: never too many.
+    pub max_guesses_per_ip: Option<crate::action::Rate>,
     pub trusted_networks: Vec<IpNet>,
     pub command_timeout: Duration,
     pub data_timeout: Duration,

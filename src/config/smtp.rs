@@ -9,9 +9,10 @@ use super::{
     reader::{At, Table},
     units,
 };
-use crate::address;
+use crate::{action::Rate, address};
 
 const MIB: u64 = 1 << 20;
+const GUESSES: Rate = Rate { count: 100, per: Duration::from_secs(3_600) };
 
 pub fn read(table: Table<'_>, files: &Files) -> Option<Smtp> {
     let listen = table.need("listen", "[\"[::]:25\"], or [] where systemd passes the sockets").and_then(|at| at.items());
@@ -26,6 +27,7 @@ pub fn read(table: Table<'_>, files: &Files) -> Option<Smtp> {
         max_message_bytes: usize::try_from(max_message(&table)).unwrap_or(usize::MAX),
         max_connections: integer(&table, "max_connections", 1000, 100_000),
         max_connections_per_ip: integer(&table, "max_connections_per_ip", 50, 100_000),
+        max_guesses_per_ip: table.or("max_guesses_per_ip", Some(GUESSES), units::rate_or_never),
         trusted_networks: all(&table.list("trusted_networks"), names::network),
         command_timeout: table.or("command_timeout", Duration::from_secs(60), units::duration),
         data_timeout: table.or("data_timeout", Duration::from_secs(600), units::duration),

@@ -48,6 +48,11 @@ pub fn rate(text: &str) -> Result<Rate, String> {
     if count == 0 { Err(format!("'{text}' lets nothing through; write a number from 1")) } else { Ok(Rate { count, per }) }
 }
 
+/// [`rate`], or `None` for `never`.
+pub fn rate_or_never(text: &str) -> Result<Option<Rate>, String> {
+    if text.trim().eq_ignore_ascii_case("never") { Ok(None) } else { rate(text).map(Some) }
+}
+
 /// From the start of a sequence: `0 days`, `90 minutes`, `2 months`. Months and years are the calendar's.
 pub fn after(text: &str) -> Result<Span, String> {
     let hint = || format!("'{text}' is no length of time; write it as \"0 days\", \"90 minutes\", \"2 weeks\" or \"1 month\"");
@@ -110,6 +115,7 @@ mod tests {
         {
             assert_eq!(rate(text), Ok(Rate { count, per: Duration::from_secs(seconds) }), "{text}");
         }
+        assert_eq!(rate_or_never("Never"), Ok(None));
         for bad in [
             "",
             "10",

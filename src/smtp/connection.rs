@@ -1,14 +1,24 @@
 //! One connection: moves bytes between a socket and its [`Session`], keeps the deadlines, gets memory, speaks TLS.
 //!
 //! Promises: a 250 for a mail is sent only after `Handler::take` said `Ok`; who is slow gets 421 4.4.2, and a stop 421 4.3.2, but never in the midst of
-//! a mail. An error of the socket ends the dialogue without a word: whoever sends will try again. Deadlines are monotonic and hold for a
-//! whole command or a whole mail, so bytes that drip in don't lengthen them.
+//! a mail. What comes before the greeting is not obeyed. An error of the socket ends the dialogue without a word: whoever sends will try again.
+//! Deadlines are monotonic and hold for a whole command or a whole mail, so bytes that drip in don't lengthen them.
 
-use std::{future::pending, io, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    future::{pending, poll_fn},
+    io,
+    mem::MaybeUninit,
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Poll, ready},
+    time::Duration,
+};
 
 use metrics::counter;
+use rustix::net::{RecvFlags, recv};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
     sync::watch,
     time::{Instant, timeout, timeout_at},
@@ -16,15 +26,17 @@ use tokio::{
 
 use super::{
     Handler,
+    guesses::Limit,
     limits::Share,
     reply,
     server::{Phase, Settings, Shared},
-    session::{Policy, Session, Step},
+    session::{Note, Policy, Session, Step},
     telemetry,
 };
+use crate::intake::Door;
 
 const READ: usize = 8 * 1024;
-/// After hanging up, so much longer and so many octets are read and dropped: unread octets would make the system reset the
+/// After hanging up, for so long and so many times more is read and dropped: unread octets would make the system reset the
 /// connection, and the last reply could be lost with it.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_READS: usize = 64;
@@ -79,18 +91,24 @@ struct Dialogue<'a, H> {
     /// The turn for which `deadline` was set.
     turn: Option<u64>,
     deadline: Instant,
+    /// Which guesses count; none of those whom we trust.
+    guesses: Option<Limit>,
+    /// The client's network has guessed too often.
+    guessed_out: bool,
 }
 
 impl<'a, H: Handler> Dialogue<'a, H> {
     fn new(shared: &'a Shared<H>, settings: Arc<Settings>, client: IpAddr) -> Self {
+        let (now, trusted) = (Instant::now(), settings.trusts(client));
+        let guesses = settings.max_guesses_per_ip.filter(|_| !trusted);
         let policy = Policy {
             hostname: settings.hostname.clone(),
             max_message_bytes: settings.max_message_bytes,
             starttls: settings.tls.is_some(),
-            trusted: settings.trusts(client),
+            trusted,
+            refused_before: guesses.map_or(0, |limit| shared.guesses.of(client, limit, now.into_std())),
             client: Some(client),
         };
-        let now = Instant::now();
         Self {
             shared,
             client,
@@ -100,17 +118,25 @@ impl<'a, H: Handler> Dialogue<'a, H> {
             last_deadline: after(now, settings.session_timeout),
             turn: None,
             deadline: now,
+            guesses,
+            guessed_out: false,
             settings,
         }
     }
 
     async fn all(&mut self, mut stream: TcpStream) -> io::Result<()> {
+        // RFC 5321, section 4.3.1: who doesn't wait for the greeting isn't a mail server.
+        if recv(&stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT).is_ok_and(|(_, octets)| octets > 0) {
+            self.session.talked_early();
+            self.report();
+        }
         let Outcome::StartTls = self.talk(&mut stream).await? else { return Ok(()) };
         let Some(tls) = self.settings.tls.clone() else { return Ok(()) };
+        let limit = after(Instant::now(), self.settings.command_timeout).min(self.last_deadline);
         let handshake = tokio::select! {
             biased;
             () = reached(&mut self.phase, Phase::Draining) => return Ok(()),
-            handshake = timeout(self.settings.command_timeout, tls.accept(stream)) => handshake,
+            handshake = timeout_at(limit, tls.accept(stream)) => handshake,
         };
         let mut stream = match handshake {
             Ok(Ok(stream)) => stream,
@@ -131,7 +157,7 @@ impl<'a, H: Handler> Dialogue<'a, H> {
     }
 
     async fn talk<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> io::Result<Outcome> {
-        let mut buffer = vec![0; READ];
+        let mut buffer = Vec::new();
         let (mut start, mut end) = (0, 0);
         loop {
             let mut input = buffer.get(start..end).unwrap_or_default();
@@ -139,6 +165,7 @@ impl<'a, H: Handler> Dialogue<'a, H> {
             start = end - input.len();
             self.report();
             match step {
+                Step::Read if self.guessed_out && !self.session.in_content() => self.session.end(&reply::TOO_MANY_GUESSES),
                 Step::Read => {
                     self.give_back();
                     self.send(stream).await?;
@@ -166,9 +193,13 @@ impl<'a, H: Handler> Dialogue<'a, H> {
                 }
                 Step::Take(arrival) => {
                     let octets = arrival.raw.len() as u64;
+                    let ours = arrival.mailboxes.iter().any(|mailbox| matches!(mailbox.door, Door::Verp(_) | Door::Own(_)));
                     let result = self.shared.handler.take(arrival).await;
                     if result.is_ok() {
                         counter!(telemetry::BYTES).increment(octets);
+                        if ours {
+                            self.shared.guesses.make_up(self.client);
+                        }
                     }
                     self.session.taken(&result);
                     self.report();
@@ -187,7 +218,7 @@ impl<'a, H: Handler> Dialogue<'a, H> {
         }
     }
 
-    async fn read<S: AsyncRead + Unpin>(&mut self, stream: &mut S, buffer: &mut [u8]) -> io::Result<Input> {
+    async fn read<S: AsyncRead + Unpin>(&mut self, stream: &mut S, buffer: &mut Vec<u8>) -> io::Result<Input> {
         let in_content = self.session.in_content();
         if self.turn != Some(self.session.turn()) {
             self.turn = Some(self.session.turn());
@@ -197,7 +228,7 @@ impl<'a, H: Handler> Dialogue<'a, H> {
         let read = tokio::select! {
             biased;
             () = reached(&mut self.phase, Phase::Draining), if !in_content => return Ok(Input::Stopping),
-            read = timeout_at(self.deadline, stream.read(buffer)) => read,
+            read = timeout_at(self.deadline, some(stream, buffer)) => read,
         };
         match read {
             Ok(Ok(0)) => Ok(Input::End),
@@ -226,7 +257,18 @@ impl<'a, H: Handler> Dialogue<'a, H> {
 
     fn report(&mut self) {
         for note in self.session.take_notes() {
+            if let (Note::Recipient { .. }, Some(limit)) = (&note, self.guesses) {
+                self.guessed(limit);
+            }
             telemetry::note(self.client, note);
+        }
+    }
+
+    fn guessed(&mut self, limit: Limit) {
+        let guesses = self.shared.guesses.add(self.client, limit, Instant::now().into_std());
+        self.guessed_out |= guesses >= limit.guesses;
+        if guesses == limit.guesses {
+            tracing::info!(client = %self.client, guesses, "too many wrong recipients; its network is turned away for a while");
         }
     }
 
@@ -238,12 +280,25 @@ impl<'a, H: Handler> Dialogue<'a, H> {
     }
 }
 
+/// Reads into a buffer on the stack and keeps what came: many connections that say nothing hold no memory for what they might say.
+async fn some<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    *buffer = Vec::new();
+    poll_fn(|context| {
+        let mut room = [const { MaybeUninit::uninit() }; READ];
+        let mut room = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut *stream).poll_read(context, &mut room))?;
+        buffer.extend_from_slice(room.filled());
+        Poll::Ready(Ok(buffer.len()))
+    })
+    .await
+}
+
 async fn hang_up<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
     timeout(LINGER, async {
         stream.shutdown().await?;
-        let mut rest = [0; 1024];
+        let mut rest = Vec::new();
         for _ in 0..LINGER_READS {
-            if stream.read(&mut rest).await? == 0 {
+            if some(stream, &mut rest).await? == 0 {
                 break;
             }
         }

@@ -150,6 +150,27 @@ fn oracle(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// Every text of up to so many of the octets that matter.
+fn every(longest: u32) -> impl Iterator<Item = Vec<u8>> {
+    (0..=longest).flat_map(|len| (0..4_usize.pow(len)).map(move |text| (0..len).map(|place| b"\r\n.x"[text >> (2 * place) & 3]).collect()))
+}
+
+/// All 87,381 of up to eight octets, alone and before an end that nobody doubts, split at every octet and read one by one.
+#[test]
+fn every_order_of_line_ends_and_dots_split_anywhere() {
+    for text in every(8) {
+        for behind in [&b""[..], b"\r\n.\r\nNOOP\r\n"] {
+            let bytes = [&text, behind].concat();
+            let ends = [b"\r\n", &bytes[..]].concat().windows(5).position(|w| w == b"\r\n.\r\n").map(|at| at + 3);
+            let want = (oracle(&bytes).map(Ok), ends.map_or(Vec::new(), |end| bytes[end..].to_vec()));
+            assert_eq!(data(&bytes, &[1], 100), want, "{}", bytes.escape_ascii());
+            for at in 1..=text.len() + 4 {
+                assert_eq!(data(&bytes, &[at, usize::MAX], 100), want, "{} at {at}", bytes.escape_ascii());
+            }
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn data_is_what_the_rfc_says(bytes in crooked()) {

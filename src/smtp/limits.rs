@@ -68,7 +68,8 @@ impl Drop for Ticket {
     }
 }
 
-fn network(client: IpAddr) -> IpAddr {
+/// What counts as one client.
+pub(super) fn network(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
         v4 => v4,

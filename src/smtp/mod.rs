@@ -1,11 +1,12 @@
 //! SMTP in: bytes → replies and finished mails.
 //!
-//! `framing`, `command`, `reply` and `session` are pure: verbs, order and limits, no socket, no clock. `server`, `connection`, `sockets`, `limits` and
-//! `tls` are the shell round them: accept, deadlines, TLS, caps, back-pressure. Knows nothing of what a bounce is.
+//! `framing`, `command`, `reply` and `session` are pure: verbs, order and limits, no socket, no clock. `server`, `connection`, `sockets`, `limits`,
+//! `guesses` and `tls` are the shell round them: accept, deadlines, TLS, caps, back-pressure. Knows nothing of what a bounce is.
 
 pub mod command;
 mod connection;
 pub mod framing;
+pub mod guesses;
 mod handler;
 pub mod limits;
 pub mod reply;

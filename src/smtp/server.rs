@@ -24,6 +24,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     Handler, connection,
+    guesses::{Guesses, Limit},
     limits::{Connections, Full, MEMORY, Memory, PATIENCE, Ticket},
     reply, sockets, telemetry, tls,
 };
@@ -41,6 +42,8 @@ pub struct Settings {
     pub max_message_bytes: usize,
     pub max_connections: usize,
     pub max_connections_per_ip: usize,
+    /// Wrong recipients of one network before it is turned away for a while; `None`: never.
+    pub max_guesses_per_ip: Option<Limit>,
     pub trusted_networks: Vec<IpNet>,
     /// For one command, and for one reply to be taken.
     pub command_timeout: Duration,
@@ -59,6 +62,7 @@ impl Settings {
             max_message_bytes: smtp.max_message_bytes,
             max_connections: smtp.max_connections,
             max_connections_per_ip: smtp.max_connections_per_ip,
+            max_guesses_per_ip: smtp.max_guesses_per_ip.map(|rate| Limit { guesses: rate.count, within: rate.per }),
             trusted_networks: smtp.trusted_networks.clone(),
             command_timeout: smtp.command_timeout,
             data_timeout: smtp.data_timeout,
@@ -86,6 +90,7 @@ pub(super) struct Shared<H> {
     pub settings: ArcSwap<Settings>,
     pub memory: Memory,
     pub phase: watch::Sender<Phase>,
+    pub guesses: Guesses,
     connections: Arc<Connections>,
     /// Dialogues that go on.
     open: watch::Sender<usize>,
@@ -124,6 +129,7 @@ impl<H: Handler> Server<H> {
             settings: ArcSwap::from_pointee(settings),
             memory,
             phase: watch::Sender::new(Phase::Running),
+            guesses: Guesses::default(),
             connections: Arc::default(),
             open: watch::Sender::new(0),
         };
@@ -233,9 +239,15 @@ fn admit<H: Handler>(shared: &Arc<Shared<H>>, stream: TcpStream, client: IpAddr)
     let ticket = if settings.trusts(client) {
         None
     } else {
+        if let Some(limit) = settings.max_guesses_per_ip
+            && shared.guesses.of(client, limit, Instant::now().into_std()) >= limit.guesses
+        {
+            return turn_away(stream, client, &reply::TOO_MANY_GUESSES, "guesses");
+        }
         match shared.connections.enter(client, settings.max_connections, settings.max_connections_per_ip) {
             Ok(ticket) => Some(ticket),
-            Err(full) => return turn_away(stream, client, full),
+            Err(Full::Total) => return turn_away(stream, client, &reply::TOO_MANY_CONNECTIONS, "total"),
+            Err(Full::Network) => return turn_away(stream, client, &reply::TOO_MANY_FROM_YOU, "network"),
         }
     };
     // Without it a reply may wait for the client's next packet; a connection that can't have it still works.
@@ -249,13 +261,9 @@ fn admit<H: Handler>(shared: &Arc<Shared<H>>, stream: TcpStream, client: IpAddr)
 }
 
 /// Writes once and hangs up: a flood costs no task.
-fn turn_away(stream: TcpStream, client: IpAddr, full: Full) {
-    let (reply, cap) = match full {
-        Full::Total => (&reply::TOO_MANY_CONNECTIONS, "total"),
-        Full::Network => (&reply::TOO_MANY_FROM_YOU, "network"),
-    };
+fn turn_away(stream: TcpStream, client: IpAddr, reply: &reply::Reply, cap: &'static str) {
     counter!(telemetry::TURNED_AWAY, "cap" => cap).increment(1);
-    tracing::debug!(%client, cap, "too many connections");
+    tracing::debug!(%client, cap, "turned away");
     let mut line = Vec::new();
     reply.write(&mut line);
     // The socket is new and its send buffer empty; who is gone already needs no answer.

@@ -21,7 +21,7 @@ pub(super) const PANICS: &str = "bounced_smtp_panics_total";
 pub fn describe() {
     describe_counter!(CONNECTIONS, "SMTP connections accepted");
     describe_gauge!(OPEN, "SMTP connections open now");
-    describe_counter!(TURNED_AWAY, "SMTP connections answered 421 at once, by the cap that was reached");
+    describe_counter!(TURNED_AWAY, "SMTP connections answered 421 at once, by what was reached: total, network, guesses");
     describe_counter!(REFUSED, "Commands, recipients and mails refused, by reason");
     describe_counter!(MESSAGES, "Mails read to their end, by the code of the reply");
     describe_counter!(BYTES, "Octets of the mails that were recorded");

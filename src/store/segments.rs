@@ -181,6 +181,9 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
+/// Octets that wait for [`Stream::sync`]; more are written before.
+const HOLD: usize = 1 << 20;
+
 /// The writing end of a stream.
 pub struct Stream {
     folder: Folder,
@@ -193,6 +196,8 @@ pub struct Stream {
     file: File,
     /// Not yet written; it belongs right after the `tail.length - pending.len()` bytes of the file.
     pending: Vec<u8>,
+    /// Nothing was written since the last sync.
+    synced: bool,
 }
 
 impl Stream {
@@ -225,7 +230,7 @@ impl Stream {
         platter.sync(&file, &path).map_err(io(&path))?;
         platter.sync_dir(folder.path()).map_err(io(folder.path()))?;
         let (roll_bytes, roll_after) = roll;
-        Ok(Stream { folder, platter, roll_bytes, roll_after, tail, file, pending: Vec::new() })
+        Ok(Stream { folder, platter, roll_bytes, roll_after, tail, file, pending: Vec::new(), synced: true })
     }
 
     pub fn folder(&self) -> &Folder {
@@ -256,25 +261,45 @@ impl Stream {
         crc.update(&[kind]);
         parts.iter().for_each(|part| crc.update(part));
         let at = RawRef { segment: self.tail.segment, offset: self.tail.length, length };
-        let before = self.pending.len();
-        self.pending.extend_from_slice(&length.to_le_bytes());
-        self.pending.extend_from_slice(&crc.finalize().to_le_bytes());
-        self.pending.push(kind);
-        parts.iter().for_each(|part| self.pending.extend_from_slice(part));
-        self.tail.length += u64::try_from(self.pending.len() - before).unwrap_or(0);
+        for part in [&length.to_le_bytes()[..], &crc.finalize().to_le_bytes(), &[kind]].iter().chain(parts) {
+            self.put(part)?;
+        }
         Ok(at)
+    }
+
+    /// What is large goes to the file at once: a group of large mails isn't copied whole.
+    fn put(&mut self, part: &[u8]) -> io::Result<()> {
+        if self.pending.len().saturating_add(part.len()) > HOLD {
+            self.write()?;
+        }
+        if part.len() > HOLD {
+            self.file.write_all_at(part, self.tail.length)?;
+            self.synced = false;
+        } else {
+            self.pending.extend_from_slice(part);
+        }
+        self.tail.length = self.tail.length.saturating_add(u64::try_from(part.len()).unwrap_or(0));
+        Ok(())
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        if !self.pending.is_empty() {
+            let from = self.tail.length.saturating_sub(u64::try_from(self.pending.len()).unwrap_or(0));
+            self.file.write_all_at(&self.pending, from)?;
+            self.pending.clear();
+            self.synced = false;
+        }
+        Ok(())
     }
 
     /// Makes durable what was appended.
     pub fn sync(&mut self) -> io::Result<()> {
-        if self.pending.is_empty() {
-            return Ok(());
+        self.write()?;
+        if !self.synced {
+            self.platter.sync(&self.file, &self.folder.segment(self.tail.segment))?;
+            self.synced = true;
         }
-        let from = self.tail.length.saturating_sub(u64::try_from(self.pending.len()).unwrap_or(0));
-        self.file.write_all_at(&self.pending, from)?;
-        self.pending.clear();
-        self.pending.shrink_to(1 << 20);
-        self.platter.sync(&self.file, &self.folder.segment(self.tail.segment))
+        Ok(())
     }
 
     /// Ends the last segment and begins the next.
@@ -333,6 +358,20 @@ mod tests {
         assert_eq!(log.folder().get(RawRef { segment: 99, offset: 0, length: 1 }, RAW).unwrap(), None);
         let first = log.folder().read(0, 0, None).unwrap().unwrap();
         assert_eq!(Records::new(&first, 0).map(|record| record.unwrap().offset).collect::<Vec<_>>(), [0, 32, 64, 96]);
+    }
+
+    #[test]
+    fn large_records_among_small_ones_come_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = Stream::open(Folder::new(dir.path().to_owned()), Tail::default(), (u64::MAX, i64::MAX), Arc::new(Disk)).unwrap();
+        let sizes = [3, HOLD, HOLD + 1, 0, 5 * HOLD, 7, HOLD / 2, HOLD / 2, HOLD / 2];
+        let made = sizes.map(|size| vec![u8::try_from(size % 251).unwrap(); size]);
+        let refs: Vec<RawRef> = made.iter().map(|bytes| log.append(RAW, &[b"head", bytes], 5).unwrap()).collect();
+        assert!(log.pending.len() <= HOLD);
+        log.sync().unwrap();
+        for (at, bytes) in refs.iter().zip(&made) {
+            assert!(log.folder().get(*at, RAW).unwrap().unwrap() == [b"head", &bytes[..]].concat());
+        }
     }
 
     #[test]

@@ -147,7 +147,8 @@ const LIMIT: usize = 300;
 
 fn dialogue(data: &[u8], read: usize) -> Dialogue {
     let client = Some(Ipv4Addr::LOCALHOST.into());
-    let policy = Policy { hostname: "mx.returns.test".into(), max_message_bytes: LIMIT, starttls: true, trusted: false, client };
+    let policy =
+        Policy { hostname: "mx.returns.test".into(), max_message_bytes: LIMIT, starttls: true, trusted: false, refused_before: 0, client };
     let mut session = Session::new(policy);
     let mut seen = Dialogue::default();
     'input: for piece in data.chunks(read.max(1)) {

@@ -1,5 +1,7 @@
 //! A scripted SMTP client.
 
+#![allow(dead_code)]
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use rustls::{ClientConfig, pki_types::ServerName};

@@ -13,6 +13,7 @@ use std::{net::TcpListener, path::Path, process::ExitCode};
 
 use clap::Args;
 use listenfd::ListenFd;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
@@ -49,6 +50,7 @@ fn supervise(path: &Path) -> Result<(), Failed> {
     if config.smtp.listen.is_empty() && inherited.is_empty() {
         return Err(Failed::Because("smtp.listen is empty and systemd passed no sockets; name an address".to_owned()));
     }
+    allow_descriptors(config.smtp.max_connections);
     let metrics = monitor::install().map_err(|error| because(&error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
@@ -66,6 +68,19 @@ fn supervise(path: &Path) -> Result<(), Failed> {
     // Deliveries that hang in a resolver must not hold the process up; their jobs are claimable at the next start.
     runtime.shutdown_background();
     ended
+}
+
+/// As many file descriptors as the system lets it have: shells give 1,024, which the connections alone would use up.
+fn allow_descriptors(connections: usize) {
+    const BESIDES: u64 = 100;
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        warn!(%error, "the limit on open files stays as it is");
+    }
+    let needed = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(BESIDES);
+    if let Some(most) = limit.maximum.filter(|most| *most < needed) {
+        warn!(most, needed, "fewer files may be open than smtp.max_connections needs; raise the limit (LimitNOFILE)");
+    }
 }
 
 async fn serve(path: &Path, daemon: &mut Daemon, signals: &mut Signals) -> Result<(), Failed> {

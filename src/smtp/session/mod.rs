@@ -35,6 +35,8 @@ pub struct Policy {
     pub starttls: bool,
     /// From `smtp.trusted_networks`: guesses are not slowed.
     pub trusted: bool,
+    /// Recipients refused to the client's network in other connections.
+    pub refused_before: u32,
     pub client: Option<IpAddr>,
 }
 
@@ -107,6 +109,7 @@ impl Session {
     pub fn new(policy: Policy) -> Self {
         let mut output = Vec::new();
         reply::greeting(&policy.hostname).write(&mut output);
+        let refused = policy.refused_before.min(SLOW_AFTER + MAX_PAUSE);
         Self {
             policy,
             framer: Framer::default(),
@@ -119,7 +122,7 @@ impl Session {
             closing: false,
             excused: false,
             errors: 0,
-            refused: 0,
+            refused,
             turn: 0,
         }
     }
@@ -172,6 +175,13 @@ impl Session {
         self.in_tls = true;
         self.helo = None;
         self.reset();
+    }
+
+    /// Something was sent before the greeting: it gets this in its place.
+    pub fn talked_early(&mut self) {
+        self.output.clear();
+        self.note("early-talk");
+        self.end(&reply::TALKED_EARLY);
     }
 
     /// Ends the dialogue with a reply of the shell's: a timeout, a stop.
