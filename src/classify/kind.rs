@@ -14,9 +14,9 @@ mod answer;
 
 use super::{
     Envelope,
-    author::{is_daemon, opening},
-    prose::Prose,
-    reply, said,
+    author::{is_daemon, is_desk, opening},
+    prose::{Prose, system_address},
+    recipient, reply, said,
     tables::{self, Hit, Scope},
     text::{self, Text},
 };
@@ -243,10 +243,12 @@ impl<'a> Signs<'a> {
         signs += i32::from(self.null_sender) + i32::from(self.report.original.is_some());
         signs += if self.smtp_reply && (self.report.header.in_reply_to.is_empty() || self.daemon) { 2 } else { 0 };
         let beside = self.null_sender || self.report.original.is_some();
-        signs += by_subject.map_or(0, |weight| if weight >= SURE { 3 } else { i32::from(beside) });
+        signs +=
+            by_subject.map_or(0, |weight| if weight >= SURE { 3 } else { i32::from(beside || self.daemon && self.names_a_stranger()) });
         signs += by_notice.map_or(0, |weight| if weight >= 90 { 4 } else { 2 });
         // Somebody who can be answered tells of a parcel or of a mailbox in the same words.
-        let plain = by_notice.is_some_and(|weight| weight >= 90);
+        let plain = by_notice.is_some_and(|weight| weight >= 90)
+            || by_notice.is_some() && by_subject.is_some_and(|weight| weight >= SURE) && self.names_a_stranger();
         signs -= if self.answerable && !plain && !beside && !self.daemon && !self.smtp_reply { 2 } else { 0 };
         signs -= if reply && !self.daemon { 3 } else { 0 };
         signs -= if self.auto_reply_sure() && !self.has_fields() { 4 } else { 0 };
@@ -256,6 +258,13 @@ impl<'a> Signs<'a> {
         signs -= if self.complaint().is_some() && !self.has_fields() { 6 } else { 0 };
         signs += if (1..BOUNCE).contains(&signs) && self.tells_a_cause() { 3 } else { 0 };
         (signs >= BOUNCE && self.proof()).then(|| self.as_bounce())
+    }
+
+    /// Somebody who couldn't be reached is named, and is neither who gets this mail nor who wrote it.
+    fn names_a_stranger(&self) -> bool {
+        let own = recipient::own(self.report);
+        let headed = self.prose.sections.iter().map(|section| &section.address);
+        headed.chain(&self.prose.named().introduced).any(|one| !own.contains(one) && !system_address(one) && !is_desk(one))
     }
 
     /// Words alone are what phishing has: nothing came back, no mail system speaks, nobody is named.
