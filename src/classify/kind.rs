@@ -251,6 +251,8 @@ impl<'a> Signs<'a> {
             || by_notice.is_some() && by_subject.is_some_and(|weight| weight >= SURE) && self.names_a_stranger();
         signs -= if self.answerable && !plain && !beside && !self.daemon && !self.smtp_reply { 2 } else { 0 };
         signs -= if reply && !self.daemon { 3 } else { 0 };
+        // RFC 2369: what can be unsubscribed from was sent on purpose.
+        signs -= if self.field("list-unsubscribe").is_some() && !beside && !self.has_fields() { 6 } else { 0 };
         signs -= if self.auto_reply_sure() && !self.has_fields() { 4 } else { 0 };
         signs -= if self.challenge().is_some() && !self.has_fields() { 4 } else { 0 };
         // A list manager that refuses a post sends it back; its help text only tells who may post.
@@ -278,15 +280,13 @@ impl<'a> Signs<'a> {
             || !self.prose.named().mentioned.is_empty()
     }
 
-    /// No person's mail, by its envelope and header or by what it brings back, and it says plainly why a delivery failed.
+    /// No person's mail, by its envelope and header, by who wrote it of whom or by what it brings back, and it says plainly why a delivery failed.
     fn tells_a_cause(&self) -> bool {
-        let generated = self
-            .report
-            .header
-            .auto_submitted
-            .as_deref()
-            .is_some_and(|value| value.trim().to_ascii_lowercase().starts_with("auto-generated"));
-        let machine = self.null_sender && (generated || self.report.original.is_some());
+        let header = &self.report.header;
+        let submitted = |word| header.auto_submitted.as_deref().is_some_and(|value| value.trim().to_ascii_lowercase().starts_with(word));
+        let returned = self.null_sender && (submitted("auto-generated") || self.report.original.is_some());
+        let told = self.daemon || self.null_sender && !submitted("auto-replied");
+        let machine = returned || told && self.names_a_stranger();
         let answers =
             self.subject(Status::AutoReply).is_some() || self.notice(Status::AutoReply).is_some() || self.autoresponder().is_some();
         machine && !answers && tables::find(&self.human, Scope::Cause).first().is_some_and(|hit| hit.rule.weight > tables::EXACT)

@@ -124,8 +124,32 @@ fn headed(prose: &Prose) -> Vec<String> {
         announces && lines.any(|line| line.split(' ').next().is_some_and(|word| word.ends_with(':')))
     };
     let last = prose.sections.len().saturating_sub(1);
-    let sections = prose.sections.iter().enumerate().filter(|(at, section)| *at == last || !leads_on(&section.text));
+    let first = prose.sections.first().map(|section| section.address.as_str());
+    let sections = prose
+        .sections
+        .iter()
+        .enumerate()
+        .filter(|(at, section)| *at == last || !leads_on(&section.text))
+        .filter(|(at, section)| *at == 0 || !first.is_some_and(|first| continues(&prose.human, first, &section.address)));
     sections.map(|(_, section)| bare(&section.address).to_owned()).collect()
+}
+
+/// Whether `other` stands at the head of a line only because a long reply was folded: indented, with no gap above, in a list whose first
+/// recipient isn't indented.
+fn continues(human: &str, first: &str, other: &str) -> bool {
+    let mut above = "";
+    let mut flush = false;
+    for line in human.lines() {
+        let lower = line.to_lowercase();
+        let indented = line.starts_with([' ', '\t']);
+        if !flush {
+            flush = !indented && lower.contains(first);
+        } else if lower.contains(other) {
+            return indented && !above.trim().is_empty() && !above.trim_end().ends_with([':', ')', '.']);
+        }
+        above = line;
+    }
+    false
 }
 
 /// Without the kind of address that X.400 writes before it (`dda:SMTP=alice@example.org`).
