@@ -6,6 +6,7 @@
 use std::cell::OnceCell;
 
 use crate::{
+    address,
     message::{Form, Report},
     taxonomy::Status,
 };
@@ -251,8 +252,11 @@ impl<'a> Signs<'a> {
             || by_notice.is_some() && by_subject.is_some_and(|weight| weight >= SURE) && self.names_a_stranger();
         signs -= if self.answerable && !plain && !beside && !self.daemon && !self.smtp_reply { 2 } else { 0 };
         signs -= if reply && !self.daemon { 3 } else { 0 };
-        // RFC 2369: what can be unsubscribed from was sent on purpose.
-        signs -= if self.field("list-unsubscribe").is_some() && !beside && !self.has_fields() { 6 } else { 0 };
+        // RFC 2369: what can be unsubscribed from was sent on purpose, unless a mail system's notice went through a list.
+        let system =
+            header.from.is_empty() || header.from.iter().filter_map(|from| address::normal(from)).any(|from| system_address(&from));
+        let newsletter = self.field("list-unsubscribe").is_some() && !beside && !system && !self.has_fields();
+        signs -= if newsletter { 6 } else { 0 };
         signs -= if self.auto_reply_sure() && !self.has_fields() { 4 } else { 0 };
         signs -= if self.challenge().is_some() && !self.has_fields() { 4 } else { 0 };
         // A list manager that refuses a post sends it back; its help text only tells who may post.
