@@ -170,6 +170,11 @@ fn what_makers_document() {
     assert_told(include_str!("telling/replies_fourth.txt"));
 }
 
+#[test]
+fn what_providers_print() {
+    assert_told(include_str!("telling/replies_fifth.txt"));
+}
+
 fn assert_told(list: &str) {
     let all = std::env::var_os("BOUNCED_MISSES").is_some();
     let (replies, wrappers) = (replies(list), wrappers());

@@ -58,7 +58,10 @@ fn dresses(person: &Person<'_>) -> Vec<(&'static str, String)> {
 #[test]
 fn people_and_their_software() {
     let people: Vec<Person<'_>> =
-        [include_str!("telling/people.txt"), include_str!("telling/people_more.txt")].into_iter().flat_map(people).collect();
+        [include_str!("telling/people.txt"), include_str!("telling/people_more.txt"), include_str!("telling/people_third.txt")]
+            .into_iter()
+            .flat_map(people)
+            .collect();
     assert!(people.len() > 450);
     let (mut wrong, mut of) = (0, 0);
     for person in &people {
@@ -87,7 +90,7 @@ fn people_and_their_software() {
 #[test]
 fn notices_with_several_fates() {
     let (mut wrong, mut of) = (0, 0);
-    let lists = [include_str!("telling/notices.txt"), include_str!("telling/notices_more.txt")];
+    let lists = [include_str!("telling/notices.txt"), include_str!("telling/notices_more.txt"), include_str!("telling/notices_third.txt")];
     for record in lists.iter().flat_map(|list| list.split("\n=== ").skip(1)) {
         let (wanted, notice) = record.split_once('\n').unwrap();
         let (header, text) = notice.split_once("\n\n").unwrap();

@@ -48,6 +48,31 @@ pub fn opening(human: &str) -> String {
     out
 }
 
+/// Where companies want to be written to.
+const DESKS: &[&str] = &[
+    "info",
+    "help",
+    "service",
+    "services",
+    "contact",
+    "kontakt",
+    "contacto",
+    "customer",
+    "customers",
+    "sales",
+    "office",
+    "care",
+    "team",
+    "hello",
+    "billing",
+];
+
+/// An address of a company, not of one of its people.
+pub fn is_desk(address: &str) -> bool {
+    let local = address.split('@').next().unwrap_or_default();
+    local.split(['.', '-', '_']).any(|word| DESKS.contains(&word))
+}
+
 /// Whether the mail comes from a mail system: by its local part, its name, or no address at all.
 pub fn is_daemon(report: &Report) -> bool {
     let header = &report.header;

@@ -10,7 +10,7 @@ use crate::{
 };
 
 use super::{
-    Envelope, Verdict,
+    Envelope, Verdict, headings,
     judged::{Decided, Judged},
     kind::Nature,
     prose::Prose,
@@ -30,10 +30,22 @@ static HOST: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?i)(?-u:\b
 
 pub fn verdicts<'a>(report: &'a Report, envelope: &Envelope<'_>, prose: &'a Prose, nature: &Nature) -> Vec<Judged<'a>> {
     let recipients = recipient::recipients(report, prose);
+    let names: Vec<Vec<&str>> = recipients.iter().map(names).collect();
+    let headings = headings::above(prose, &names);
+    let under = |heading: Option<Status>| Nature { notice: heading.filter(|status| *status != Status::GeneralBounce), ..nature.clone() };
+    let natures: Vec<Nature> = headings.into_iter().map(under).collect();
+    let judge_all = |whole: bool| -> Vec<Judged<'a>> {
+        let one = |(at, recipient)| judge(report, envelope, prose, natures.get(at).unwrap_or(nature), recipient, whole);
+        recipients.iter().enumerate().map(one).collect()
+    };
     let alone = recipients.len() == 1;
+    let mut judgments = judge_all(alone);
+    // A notice may tell the cause once, before it names those for whom it is the same.
+    if !alone && judgments.iter().all(|one| one.clues.is_empty()) {
+        judgments = judge_all(true);
+    }
     let mut all: Vec<Judged<'a>> = Vec::new();
-    for recipient in &recipients {
-        let judged = judge(report, envelope, prose, nature, recipient, alone);
+    for judged in judgments {
         let twin = all.iter_mut().find(|known| known.verdict.address.is_some() && known.verdict.address == judged.verdict.address);
         match twin {
             Some(known) if super::gravity(judged.verdict.status) < super::gravity(known.verdict.status) => *known = judged,
@@ -44,15 +56,20 @@ pub fn verdicts<'a>(report: &'a Report, envelope: &Envelope<'_>, prose: &'a Pros
     all
 }
 
+fn names<'r>(recipient: &'r Recipient<'_>) -> Vec<&'r str> {
+    recipient.address.iter().chain(&recipient.aliases).map(String::as_str).collect()
+}
+
+/// `whole`: the notice speaks of nobody else, or says the same of all.
 fn judge<'a>(
     report: &'a Report,
     envelope: &Envelope<'_>,
     prose: &'a Prose,
     nature: &Nature,
     recipient: &Recipient<'a>,
-    alone: bool,
+    whole: bool,
 ) -> Judged<'a> {
-    let names: Vec<&str> = recipient.address.iter().chain(&recipient.aliases).map(String::as_str).collect();
+    let names = names(recipient);
     let section = prose.section(&names).map(|section| section.text.as_str());
     let fields = recipient.fields;
     let diagnostic = fields.and_then(|fields| fields.diagnostic.as_deref()).filter(|text| !text.trim().is_empty());
@@ -60,14 +77,14 @@ fn judge<'a>(
     known.extend(report.header.to.iter().chain(&report.header.from).filter_map(|one| crate::address::normal(one)));
     let senders: Vec<String> = recipient::own(report).into_iter().filter(|one| !names.contains(&one.as_str())).collect();
     // dma and home-made notices have the reply alone, in no paragraph of the recipient's.
-    let quoted = || said::reply(&prose.human).filter(|_| alone);
+    let quoted = || said::reply(&prose.human).filter(|_| whole);
     let text = diagnostic.or(section.filter(|text| !text.trim().is_empty())).or_else(quoted);
     let remote_mta = fields
         .and_then(|fields| fields.remote_mta.as_deref())
         .map(|host| tidy(host, MAX_HOST))
         .or_else(|| said_by(text?))
         .or_else(|| said_by(section?));
-    let human = (alone || diagnostic.is_none() && section.is_none()).then_some(prose.human.as_str());
+    let human = (whole || diagnostic.is_none() && section.is_none()).then_some(prose.human.as_str());
     let status = fields.and_then(|fields| fields.status.as_deref());
     let sources = Sources { diagnostic, host: remote_mta.as_deref(), status, section, human, known: &known, senders: &senders };
     let weighed = weigh::weigh(&sources);

@@ -6,6 +6,7 @@
 use std::cell::OnceCell;
 
 use crate::{
+    address,
     message::{Form, Report},
     taxonomy::Status,
 };
@@ -14,9 +15,9 @@ mod answer;
 
 use super::{
     Envelope,
-    author::{is_daemon, opening},
-    prose::Prose,
-    reply, said,
+    author::{is_daemon, is_desk, opening},
+    prose::{Prose, system_address},
+    recipient, reply, said,
     tables::{self, Hit, Scope},
     text::{self, Text},
 };
@@ -243,12 +244,19 @@ impl<'a> Signs<'a> {
         signs += i32::from(self.null_sender) + i32::from(self.report.original.is_some());
         signs += if self.smtp_reply && (self.report.header.in_reply_to.is_empty() || self.daemon) { 2 } else { 0 };
         let beside = self.null_sender || self.report.original.is_some();
-        signs += by_subject.map_or(0, |weight| if weight >= SURE { 3 } else { i32::from(beside) });
+        signs +=
+            by_subject.map_or(0, |weight| if weight >= SURE { 3 } else { i32::from(beside || self.daemon && self.names_a_stranger()) });
         signs += by_notice.map_or(0, |weight| if weight >= 90 { 4 } else { 2 });
         // Somebody who can be answered tells of a parcel or of a mailbox in the same words.
-        let plain = by_notice.is_some_and(|weight| weight >= 90);
+        let plain = by_notice.is_some_and(|weight| weight >= 90)
+            || by_notice.is_some() && by_subject.is_some_and(|weight| weight >= SURE) && self.names_a_stranger();
         signs -= if self.answerable && !plain && !beside && !self.daemon && !self.smtp_reply { 2 } else { 0 };
         signs -= if reply && !self.daemon { 3 } else { 0 };
+        // RFC 2369: what can be unsubscribed from was sent on purpose, unless a mail system's notice went through a list.
+        let system =
+            header.from.is_empty() || header.from.iter().filter_map(|from| address::normal(from)).any(|from| system_address(&from));
+        let newsletter = self.field("list-unsubscribe").is_some() && !beside && !system && !self.has_fields();
+        signs -= if newsletter { 6 } else { 0 };
         signs -= if self.auto_reply_sure() && !self.has_fields() { 4 } else { 0 };
         signs -= if self.challenge().is_some() && !self.has_fields() { 4 } else { 0 };
         // A list manager that refuses a post sends it back; its help text only tells who may post.
@@ -256,6 +264,13 @@ impl<'a> Signs<'a> {
         signs -= if self.complaint().is_some() && !self.has_fields() { 6 } else { 0 };
         signs += if (1..BOUNCE).contains(&signs) && self.tells_a_cause() { 3 } else { 0 };
         (signs >= BOUNCE && self.proof()).then(|| self.as_bounce())
+    }
+
+    /// Somebody who couldn't be reached is named, and is neither who gets this mail nor who wrote it.
+    fn names_a_stranger(&self) -> bool {
+        let own = recipient::own(self.report);
+        let headed = self.prose.sections.iter().map(|section| &section.address);
+        headed.chain(&self.prose.named().introduced).any(|one| !own.contains(one) && !system_address(one) && !is_desk(one))
     }
 
     /// Words alone are what phishing has: nothing came back, no mail system speaks, nobody is named.
@@ -269,15 +284,13 @@ impl<'a> Signs<'a> {
             || !self.prose.named().mentioned.is_empty()
     }
 
-    /// No person's mail, by its envelope and header or by what it brings back, and it says plainly why a delivery failed.
+    /// No person's mail, by its envelope and header, by who wrote it of whom or by what it brings back, and it says plainly why a delivery failed.
     fn tells_a_cause(&self) -> bool {
-        let generated = self
-            .report
-            .header
-            .auto_submitted
-            .as_deref()
-            .is_some_and(|value| value.trim().to_ascii_lowercase().starts_with("auto-generated"));
-        let machine = self.null_sender && (generated || self.report.original.is_some());
+        let header = &self.report.header;
+        let submitted = |word| header.auto_submitted.as_deref().is_some_and(|value| value.trim().to_ascii_lowercase().starts_with(word));
+        let returned = self.null_sender && (submitted("auto-generated") || self.report.original.is_some());
+        let told = self.daemon || self.null_sender && !submitted("auto-replied");
+        let machine = returned || told && self.names_a_stranger();
         let answers =
             self.subject(Status::AutoReply).is_some() || self.notice(Status::AutoReply).is_some() || self.autoresponder().is_some();
         machine && !answers && tables::find(&self.human, Scope::Cause).first().is_some_and(|hit| hit.rule.weight > tables::EXACT)

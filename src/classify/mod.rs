@@ -13,6 +13,7 @@ mod bounce;
 mod dates;
 mod footer;
 mod forms;
+mod headings;
 mod human;
 mod judged;
 mod kind;

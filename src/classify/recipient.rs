@@ -7,7 +7,8 @@ use crate::{
 };
 
 use super::{
-    prose::{Prose, address_in, distinct, system_address},
+    prose::{self, Prose, address_in, distinct, system_address},
+    said,
     text::Text,
 };
 
@@ -87,7 +88,13 @@ fn unlisted<'a>(report: &'a Report, prose: &Prose) -> Vec<Recipient<'a>> {
     let own = own(report);
     let strange =
         |list: &[String]| -> Vec<String> { list.iter().filter(|one| !own.contains(one) && !system_address(one)).cloned().collect() };
-    let headed: Vec<String> = prose.sections.iter().map(|section| section.address.clone()).collect();
+    let before_reply = || said::reply(&prose.human).and_then(|reply| Some((prose.human.split_once(reply)?.0, reply)));
+    let quoted = before_reply().map(|(before, reply)| (strange(&prose::addresses(before)), prose::addresses(reply)));
+    // The reply may give another address, where the person is now; the notice has named whom it speaks of before that.
+    let new =
+        |one: &String| quoted.as_ref().is_some_and(|(before, reply)| !before.is_empty() && !before.contains(one) && reply.contains(one));
+    let headed = headed(prose);
+    let headed = if headed.len() == 1 { headed.into_iter().filter(|one| !new(one)).collect() } else { headed };
     let original: Vec<String> = report.original.iter().flat_map(|original| &original.to).filter_map(|to| address::normal(to)).collect();
     let listed: Vec<String> = report.header.failed_recipients.iter().filter_map(|one| address_in(one)).collect();
     let disposed = report.disposition.iter().flat_map(|one| one.original_recipient.iter().chain(&one.final_recipient));
@@ -98,12 +105,56 @@ fn unlisted<'a>(report: &'a Report, prose: &Prose) -> Vec<Recipient<'a>> {
     }
     let local = || local_part(report, prose, &original);
     let single = |list: Vec<String>| list.into_iter().next();
-    let one = single(strange(&prose.named().introduced))
+    let told = |list: &[String]| strange(list).into_iter().find(|one| !new(one));
+    let one = told(&prose.named().introduced)
         .or_else(local)
-        .or_else(|| single(strange(&prose.named().mentioned)))
+        .or_else(|| told(&prose.named().mentioned))
         .or_else(|| single(original.clone()).filter(|_| original.len() == 1))
         .or_else(|| single(headed));
     one.map(named).into_iter().collect()
+}
+
+/// Those at the heads of paragraphs. Exchange repeats the original's To, Subject and time before it names who couldn't be reached: that
+/// paragraph ends in the sentence that leads up to the others.
+fn headed(prose: &Prose) -> Vec<String> {
+    let leads_on = |text: &str| {
+        let mut lines = text.trim_end().lines().map(|line| line.trim().to_lowercase()).rev();
+        let last = lines.next().unwrap_or_default();
+        let announces = last.ends_with(':') && (last.contains("following recipient") || last.contains("following address"));
+        announces && lines.any(|line| line.split(' ').next().is_some_and(|word| word.ends_with(':')))
+    };
+    let last = prose.sections.len().saturating_sub(1);
+    let first = prose.sections.first().map(|section| section.address.as_str());
+    let sections = prose
+        .sections
+        .iter()
+        .enumerate()
+        .filter(|(at, section)| *at == last || !leads_on(&section.text))
+        .filter(|(at, section)| *at == 0 || !first.is_some_and(|first| continues(&prose.human, first, &section.address)));
+    sections.map(|(_, section)| bare(&section.address).to_owned()).collect()
+}
+
+/// Whether `other` stands at the head of a line only because a long reply was folded: indented, with no gap above, in a list whose first
+/// recipient isn't indented.
+fn continues(human: &str, first: &str, other: &str) -> bool {
+    let mut above = "";
+    let mut flush = false;
+    for line in human.lines() {
+        let lower = line.to_lowercase();
+        let indented = line.starts_with([' ', '\t']);
+        if !flush {
+            flush = !indented && lower.contains(first);
+        } else if lower.contains(other) {
+            return indented && !above.trim().is_empty() && !above.trim_end().ends_with([':', ')', '.']);
+        }
+        above = line;
+    }
+    false
+}
+
+/// Without the kind of address that X.400 writes before it (`dda:SMTP=alice@example.org`).
+fn bare(address: &str) -> &str {
+    address.strip_prefix("smtp=").unwrap_or(address)
 }
 
 fn named<'a>(address: String) -> Recipient<'a> {
