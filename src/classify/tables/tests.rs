@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use regex::Regex;
 
-use super::{super::automata::spellings, super::text, *};
+use super::{super::text, *};
 
 #[test]
 fn the_tables_read() {
