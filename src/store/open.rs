@@ -143,6 +143,7 @@ pub fn lock(dir: &Path) -> Result<File, OpenError> {
 }
 
 pub fn open_sled(dir: &Path, cache_bytes: u64) -> Result<sled::Db, OpenError> {
+    remove_unfinished(dir)?;
     let patience = Instant::now() + LOCK_PATIENCE;
     loop {
         let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
@@ -160,6 +161,18 @@ pub fn open_sled(dir: &Path, cache_bytes: u64) -> Result<sled::Db, OpenError> {
             Err(error) => return Err(damaged(error)),
         }
     }
+}
+
+/// An opening that was killed or met a full disk leaves the beginning of a snapshot, and sled's next opening takes that for a snapshot.
+fn remove_unfinished(dir: &Path) -> Result<(), OpenError> {
+    for entry in fs::read_dir(dir).map_err(at(dir))? {
+        let path = entry.map_err(at(dir))?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy());
+        if name.is_some_and(|name| name.starts_with("snap.") && name.ends_with(".generating")) {
+            fs::remove_file(&path).map_err(at(&path))?;
+        }
+    }
+    Ok(())
 }
 
 /// A new store, unless something says that there was one.

@@ -212,10 +212,10 @@ impl Daemon {
         child.wait().unwrap();
     }
 
-    /// Whether it has ended by itself; then it can be started again.
-    pub fn ended(&mut self) -> bool {
-        let ended = self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some());
-        if ended {
+    /// How it has ended by itself; then it can be started again.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        let ended = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
+        if ended.is_some() {
             self.child = None;
         }
         ended
