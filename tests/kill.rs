@@ -24,7 +24,7 @@ use support::{
     senders::{Senders, codec, lost_and_double, text},
 };
 
-const ROUNDS: u64 = 40;
+const ROUNDS: u64 = 25;
 const CLIENTS: u64 = 12;
 /// Bounces for each address; the trigger fires at the third.
 const PER_ADDRESS: u64 = 4;

@@ -1,8 +1,8 @@
 //! Opening: makes what isn't there, takes the lock, and refuses what it can't vouch for. Before all checks have passed we change nothing of
 //! an existing store; sled itself tidies its log as it opens it.
 //!
-//! sled opens a log of which it can't read a part, or anything, as a shorter or an empty one, without an error: hence the marker, and the
-//! events in the segments beyond what sled knows of.
+//! sled opens a log of which it can't read a part, or anything, as a shorter or an empty one, without an error: hence the marker, the events in
+//! the segments beyond what sled knows of, and [`sled_log`].
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -23,7 +23,7 @@ use super::{
     rows::{Identity, SCHEMA, State, decode, encode},
     segments::{Folder, Stream},
     shared::Shared,
-    timers,
+    sled_log, timers,
     writer::Writer,
 };
 
@@ -64,6 +64,9 @@ fn open_once(dir: &Path, options: Options) -> Result<(Writer, Arc<Shared>), Open
         make_dir(each)?;
     }
     let folders = (Folder::new(events_dir), Folder::new(raw_dir));
+    if let Some(end) = marker.and_then(|marker| marker.closed) {
+        sled_log::check(&sled_dir, end)?;
+    }
     let db = open_sled(&sled_dir, options.cache_bytes)?;
     let fresh = match db.get(keys::IDENTITY).map_err(damaged)? {
         Some(_) => None,
@@ -83,7 +86,7 @@ fn open_once(dir: &Path, options: Options) -> Result<(Writer, Arc<Shared>), Open
     if marker.is_none() && fresh.is_none() {
         tracing::warn!(path = %marker::path(dir).display(), "the store's marker is missing and made anew; was a file lost?");
     }
-    let renewed = Marker { store: identity.store, next_event: state.next_event };
+    let renewed = Marker { store: identity.store, next_event: state.next_event, closed: None };
     marker::write(dir, &renewed, &*platter).map_err(at(&marker::path(dir)))?;
 
     let sled_path = sled_dir.join("db");
