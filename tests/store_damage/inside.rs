@@ -27,13 +27,13 @@ use crate::{
     support::random::Random,
 };
 
-const DAMAGES: u64 = 150;
+const DAMAGES: u64 = 100;
 const EVENTS: usize = 500;
 const PEOPLE: usize = 150;
 /// Enough for a log of several of sled's segments, in which hardly a page is new and many are changed.
 const MANY: usize = 2_500;
 const CHANGES: usize = 6_000;
-const LONG_DAMAGES: u64 = 20;
+const LONG_DAMAGES: u64 = 12;
 /// One in five shows it.
 const TRIES: usize = 200;
 
