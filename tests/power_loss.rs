@@ -171,8 +171,9 @@ fn sorted<'a>(all: impl IntoIterator<Item = &'a str>) -> Vec<String> {
 }
 
 struct Power {
-    dir: TempDir,
     disk: Disk,
+    /// After the disk: it must be unmounted when this is removed.
+    dir: TempDir,
     http: HttpCatcher,
     /// Which requests daemons on copies made.
     others: Vec<Range<usize>>,
