@@ -139,7 +139,7 @@ fn run(point: &str, pass: usize) -> bool {
         scope.spawn(|| feed(&daemon, &fed));
         await_some("all that is to come of it", || {
             let mut daemon = daemon.lock().unwrap();
-            if daemon.ended() {
+            if daemon.ended().is_some() {
                 assert!(!died, "it dies once: {}", daemon.log());
                 died = true;
                 daemon.failpoints = None;
@@ -155,7 +155,7 @@ fn run(point: &str, pass: usize) -> bool {
         });
     });
     let mut daemon = daemon.into_inner().unwrap();
-    if daemon.ended() {
+    if daemon.ended().is_some() {
         died = true;
         daemon.failpoints = None;
         daemon.start();

@@ -325,79 +325,12 @@ async fn sigkill_takes_nothing_that_was_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_vouched_for_is_refused() {
+async fn it_is_the_owners_and_opened_once() {
     let made = tempfile::tempdir().unwrap();
     let good = made.path().join("good");
     let clock = Clock::new();
-    let store = Store::open(&good, clock.options()).unwrap();
+    let _store = Store::open(&good, clock.options()).unwrap();
     let mode = |path: &Path| std::os::unix::fs::MetadataExt::mode(&fs::metadata(path).unwrap()) & 0o777;
     assert_eq!([mode(&good), mode(&good.join("store")), mode(&good.join("store.marker"))], [0o700, 0o700, 0o600]);
     assert!(matches!(Store::open(&good, clock.options()), Err(OpenError::InUse(_))), "while another has it");
-    record(&store, mail("alice@example.org", "1")).await;
-    store.close().unwrap();
-    drop(store);
-    let early = made.path().join("early");
-    copy(&good, &early);
-    let store = Store::open(&good, clock.options()).unwrap();
-    record(&store, mail("alice@example.org", "2")).await;
-    store.close().unwrap();
-    drop(store);
-
-    let refused = |name: &str, spoil: &dyn Fn(&Path)| {
-        let dir = made.path().join(name);
-        copy(&good, &dir);
-        spoil(&dir);
-        let error = Store::open(&dir, clock.options()).err().unwrap_or_else(|| panic!("{name} was opened"));
-        eprintln!("{name}: {error}");
-        error
-    };
-    let emptied = refused("emptied", &|dir| fs::write(dir.join("store/db"), b"").unwrap());
-    assert!(matches!(emptied, OpenError::Emptied { sequence: 2, .. }));
-    let gone = refused("gone", &|dir| fs::remove_dir_all(dir.join("store")).unwrap());
-    assert!(matches!(gone, OpenError::Emptied { .. }));
-    let behind = refused("behind", &|dir| {
-        fs::remove_dir_all(dir.join("store")).unwrap();
-        copy(&early.join("store"), &dir.join("store"));
-    });
-    assert!(matches!(behind, OpenError::Behind { found: 1, recorded: 2 }));
-    let garbage = refused("garbage", &|dir| {
-        let bytes: Vec<u8> = (0..1_000_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
-        fs::write(dir.join("store/db"), bytes).unwrap();
-    });
-    assert!(matches!(garbage, OpenError::Emptied { .. } | OpenError::Damaged(_)));
-    let settings = refused("settings", &|dir| fs::write(dir.join("store/conf"), b"segment_size: many\nno settings at all\n1234").unwrap());
-    assert!(matches!(settings, OpenError::Damaged(_)));
-    let cut = refused("cut", &|dir| fs::OpenOptions::new().write(true).open(dir.join("events/00000000.seg")).unwrap().set_len(20).unwrap());
-    assert!(matches!(cut, OpenError::Damaged(_)));
-    let marker = refused("marker", &|dir| fs::write(dir.join("store.marker"), b"bounced store marker 1\n").unwrap());
-    assert!(matches!(marker, OpenError::Damaged(_)));
-    let other = made.path().join("other");
-    drop(Store::open(&other, clock.options()).unwrap());
-    let foreign = refused("foreign", &|dir| {
-        fs::copy(other.join("store.marker"), dir.join("store.marker")).unwrap();
-    });
-    assert!(matches!(foreign, OpenError::Foreign { .. }));
-    let schema = |schema: u8| {
-        move |dir: &Path| {
-            let db = sled::open(dir.join("store")).unwrap();
-            let mut identity = db.get(b"!s").unwrap().unwrap().to_vec();
-            identity[0] = schema;
-            db.insert(b"!s", identity).unwrap();
-            db.flush().unwrap();
-        }
-    };
-    assert!(matches!(refused("newer", &schema(3)), OpenError::Newer { found: 3, known: 2 }));
-    assert!(matches!(refused("older", &schema(1)), OpenError::Older { found: 1 }));
-
-    fs::remove_file(good.join("store.marker")).unwrap();
-    let store = Store::open(&good, clock.options()).unwrap();
-    assert_eq!(store.last_event().unwrap(), 2, "what wasn't spoilt opens, and a marker that is missing is made anew");
-    assert!(good.join("store.marker").exists());
-}
-
-fn copy(from: &Path, to: &Path) {
-    for file in files(from) {
-        fs::create_dir_all(to.join(&file).parent().unwrap()).unwrap();
-        fs::copy(from.join(&file), to.join(&file)).unwrap();
-    }
 }

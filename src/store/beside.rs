@@ -149,8 +149,11 @@ impl Store {
         let mut at: Position = decode(&row, "a position row")?;
         let mut length = PIECE;
         loop {
-            let end = (at.segment == state.events.segment).then_some(state.events.length);
-            let piece = end.unwrap_or(u64::MAX).min(at.offset.saturating_add(length));
+            let end = match at.segment == state.events.segment {
+                true => state.events.length,
+                false => self.shared.events.length(at.segment)?.unwrap_or(0),
+            };
+            let piece = end.min(at.offset.saturating_add(length));
             let bytes = self.shared.events.read(at.segment, at.offset, Some(piece))?.unwrap_or_default();
             let (mut events, mut read_to) = (Vec::new(), at.offset);
             for record in Records::new(&bytes, at.offset) {
@@ -172,6 +175,7 @@ impl Store {
                 true => at.offset = read_to,
                 // One record longer than a piece.
                 false if !all => length = length.saturating_mul(2),
+                false if !bytes.is_empty() => return Err(StoreError::damaged(format!("the log of events after {read_to}"))),
                 false if at.segment < state.events.segment => at = Position { segment: at.segment.saturating_add(1), offset: 0 },
                 false => return Ok(Vec::new()),
             }

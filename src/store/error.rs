@@ -63,6 +63,8 @@ impl StoreError {
     pub(super) fn into_fatal(self) -> StoreError {
         match self {
             StoreError::Fatal(_) => self,
+            // It was written as likely as read.
+            StoreError::Read(why) => StoreError::Fatal(why),
             other => StoreError::Fatal(other.to_string().into()),
         }
     }

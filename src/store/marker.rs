@@ -21,6 +21,8 @@ pub struct Marker {
     pub store: [u8; 16],
     /// The id of the next event at some durable moment.
     pub next_event: u64,
+    /// The store was closed: how far sled's log reached then, see [`super::sled_log`].
+    pub closed: Option<u64>,
 }
 
 pub fn path(dir: &Path) -> PathBuf {
@@ -47,8 +49,9 @@ pub fn write(dir: &Path, marker: &Marker, platter: &dyn Platter) -> io::Result<(
 
 fn text(marker: &Marker) -> String {
     let mut text = format!("{TITLE}\nstore {}\nnext {}\n", data_encoding::HEXLOWER.encode(&marker.store), marker.next_event);
-    let crc = crc32fast::hash(text.as_bytes());
     // Writing to a String can't fail.
+    let _ = marker.closed.map(|end| writeln!(text, "closed {end}"));
+    let crc = crc32fast::hash(text.as_bytes());
     let _ = writeln!(text, "crc {crc:08x}");
     text
 }
@@ -57,7 +60,8 @@ fn parse(whole: &str) -> Option<Marker> {
     let mut lines = whole.lines().skip(1);
     let store = data_encoding::HEXLOWER.decode(lines.next()?.strip_prefix("store ")?.as_bytes()).ok()?.try_into().ok()?;
     let next_event = lines.next()?.strip_prefix("next ")?.parse().ok()?;
-    let marker = Marker { store, next_event };
+    let closed = lines.next()?.strip_prefix("closed ").and_then(|end| end.parse().ok());
+    let marker = Marker { store, next_event, closed };
     (text(&marker) == whole).then_some(marker)
 }
 
@@ -70,11 +74,14 @@ mod tests {
     fn is_read_as_written_and_not_otherwise() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(read(dir.path()).unwrap(), None);
-        let marker = Marker { store: [7; 16], next_event: 12 };
-        write(dir.path(), &marker, &Disk).unwrap();
-        assert_eq!(read(dir.path()).unwrap(), Some(marker));
+        let mut marker = Marker { store: [7; 16], next_event: 12, closed: None };
+        for closed in [None, Some(0), Some(34_567)] {
+            marker.closed = closed;
+            write(dir.path(), &marker, &Disk).unwrap();
+            assert_eq!(read(dir.path()).unwrap(), Some(marker));
+        }
         let text = fs::read_to_string(path(dir.path())).unwrap();
-        for bad in ["", "x", &text.replace("12", "13"), &text[..text.len() - 2]] {
+        for bad in ["", "x", &text.replace("12", "13"), &text.replace("34567", "x"), &text[..text.len() - 2]] {
             fs::write(path(dir.path()), bad).unwrap();
             assert_eq!(read(dir.path()).unwrap_err().kind(), io::ErrorKind::InvalidData, "{bad:?}");
         }

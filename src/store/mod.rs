@@ -47,6 +47,7 @@ mod rows;
 mod scopes;
 mod segments;
 mod shared;
+mod sled_log;
 mod sweep;
 mod timers;
 mod writer;

@@ -1,8 +1,8 @@
 //! Opening: makes what isn't there, takes the lock, and refuses what it can't vouch for. Before all checks have passed we change nothing of
 //! an existing store; sled itself tidies its log as it opens it.
 //!
-//! sled opens a log of which it can't read a part, or anything, as a shorter or an empty one, without an error: hence the marker, and the
-//! events in the segments beyond what sled knows of.
+//! sled opens a log of which it can't read a part, or anything, as a shorter or an empty one, without an error: hence the marker, the events in
+//! the segments beyond what sled knows of, and [`sled_log`].
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -23,7 +23,7 @@ use super::{
     rows::{Identity, SCHEMA, State, decode, encode},
     segments::{Folder, Stream},
     shared::Shared,
-    timers,
+    sled_log, timers,
     writer::Writer,
 };
 
@@ -64,6 +64,9 @@ fn open_once(dir: &Path, options: Options) -> Result<(Writer, Arc<Shared>), Open
         make_dir(each)?;
     }
     let folders = (Folder::new(events_dir), Folder::new(raw_dir));
+    if let Some(end) = marker.and_then(|marker| marker.closed) {
+        sled_log::check(&sled_dir, end)?;
+    }
     let db = open_sled(&sled_dir, options.cache_bytes)?;
     let fresh = match db.get(keys::IDENTITY).map_err(damaged)? {
         Some(_) => None,
@@ -83,7 +86,7 @@ fn open_once(dir: &Path, options: Options) -> Result<(Writer, Arc<Shared>), Open
     if marker.is_none() && fresh.is_none() {
         tracing::warn!(path = %marker::path(dir).display(), "the store's marker is missing and made anew; was a file lost?");
     }
-    let renewed = Marker { store: identity.store, next_event: state.next_event };
+    let renewed = Marker { store: identity.store, next_event: state.next_event, closed: None };
     marker::write(dir, &renewed, &*platter).map_err(at(&marker::path(dir)))?;
 
     let sled_path = sled_dir.join("db");
@@ -143,6 +146,7 @@ pub fn lock(dir: &Path) -> Result<File, OpenError> {
 }
 
 pub fn open_sled(dir: &Path, cache_bytes: u64) -> Result<sled::Db, OpenError> {
+    remove_unfinished(dir)?;
     let patience = Instant::now() + LOCK_PATIENCE;
     loop {
         let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
@@ -160,6 +164,18 @@ pub fn open_sled(dir: &Path, cache_bytes: u64) -> Result<sled::Db, OpenError> {
             Err(error) => return Err(damaged(error)),
         }
     }
+}
+
+/// An opening that was killed or met a full disk leaves the beginning of a snapshot, and sled's next opening takes that for a snapshot.
+fn remove_unfinished(dir: &Path) -> Result<(), OpenError> {
+    for entry in fs::read_dir(dir).map_err(at(dir))? {
+        let path = entry.map_err(at(dir))?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy());
+        if name.is_some_and(|name| name.starts_with("snap.") && name.ends_with(".generating")) {
+            fs::remove_file(&path).map_err(at(&path))?;
+        }
+    }
+    Ok(())
 }
 
 /// A new store, unless something says that there was one.

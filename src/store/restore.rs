@@ -284,7 +284,7 @@ impl<'a> Building<'a> {
         let Building { part, db, rows, .. } = self;
         drop(db);
         open::sync_all(&part.join("store"), platter)?;
-        marker::write(part, &Marker { store: old.store, next_event: state.next_event }, platter).map_err(at(part))?;
+        marker::write(part, &Marker { store: old.store, next_event: state.next_event, closed: None }, platter).map_err(at(part))?;
         for folder in ["events", "raw"].map(|name| part.join(name)) {
             platter.sync_dir(&folder).map_err(at(&folder))?;
         }
@@ -370,6 +370,6 @@ mod tests {
         let identity = get("!s").unwrap();
         let identity: Identity = decode(&identity[1..], "identity").unwrap();
         assert!(identity.store == [7; 16] && identity.epoch != 3);
-        assert_eq!(marker::read(dir.path()).unwrap(), Some(Marker { store: [7; 16], next_event: 0 }));
+        assert_eq!(marker::read(dir.path()).unwrap(), Some(Marker { store: [7; 16], next_event: 0, closed: None }));
     }
 }

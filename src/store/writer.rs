@@ -28,7 +28,7 @@ use super::{
     scopes,
     segments::Stream,
     shared::Shared,
-    timers,
+    sled_log, timers,
 };
 /// The most of a batch: more would make the first wait for the last.
 const BATCH_COMMANDS: usize = 256;
@@ -118,7 +118,7 @@ impl Writer {
             match (command, &fatal) {
                 (Command::Close { reply }, None) => {
                     last = true;
-                    let _ = reply.send(self.renew_marker());
+                    let _ = reply.send(self.close());
                 }
                 (Command::Expire { reply }, None) => {
                     let _ = reply.send(self.expire_all());
@@ -296,8 +296,19 @@ impl Writer {
         }
     }
 
+    /// After the last commit.
+    fn close(&mut self) -> Result<(), StoreError> {
+        let sled = self.dir.join("store");
+        let end = sled_log::end(&sled).map_err(StoreError::read)?;
+        self.write_marker(Some(end))
+    }
+
     fn renew_marker(&mut self) -> Result<(), StoreError> {
-        let marker = Marker { store: self.shared.identity.store, next_event: self.state.next_event };
+        self.write_marker(None)
+    }
+
+    fn write_marker(&mut self, closed: Option<u64>) -> Result<(), StoreError> {
+        let marker = Marker { store: self.shared.identity.store, next_event: self.state.next_event, closed };
         marker::write(&self.dir, &marker, &*self.options.platter).map_err(StoreError::read)?;
         (self.marked, self.marked_at) = (marker.next_event, Instant::now());
         Ok(())

@@ -1,6 +1,8 @@
 //! What the store's tests share: inputs, a clock that a test moves, rules.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod house;
+
 use std::{
     path::Path,
     sync::{Arc, Mutex},

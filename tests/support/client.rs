@@ -140,7 +140,16 @@ impl Client {
     pub fn try_send(&mut self, from: &str, rcpts: &[&str], mail: &[u8]) -> io::Result<Reply> {
         let mut lines = vec![format!("MAIL FROM:<{from}>")];
         lines.extend(rcpts.iter().map(|rcpt| format!("RCPT TO:<{rcpt}>")));
-        for line in &lines {
+        self.try_lines(&lines, mail)
+    }
+
+    /// What follows on a MAIL that was taken.
+    pub fn try_rest(&mut self, rcpt: &str, mail: &[u8]) -> io::Result<Reply> {
+        self.try_lines(&[format!("RCPT TO:<{rcpt}>")], mail)
+    }
+
+    fn try_lines(&mut self, lines: &[String], mail: &[u8]) -> io::Result<Reply> {
+        for line in lines {
             let reply = self.try_command(line)?;
             if reply.code != 250 {
                 return Err(io::Error::other(format!("{line}: {reply:?}")));

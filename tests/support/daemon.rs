@@ -3,6 +3,7 @@
 //! Ready means that the SMTP banner came. A daemon that is dropped is killed; where the test failed, the end of its log is shown.
 
 use std::{
+    env,
     fs::{self, File, OpenOptions},
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
@@ -20,6 +21,11 @@ use toml::Table;
 use super::{await_some, ports};
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_bounced");
+
+/// What `BOUNCED_BINARY` names, a release build for instance; else [`BINARY`].
+pub fn binary() -> PathBuf {
+    env::var_os("BOUNCED_BINARY").map_or_else(|| BINARY.into(), PathBuf::from)
+}
 pub const DOMAIN: &str = "returns.test";
 pub const SECRET: &str = "a secret of the tests, long enough to sign with";
 pub const HASH_KEY: &str = "the key of the tests that names people, never rotated";
@@ -105,7 +111,7 @@ impl Setup {
     /// The daemon, not started: for commands that open the store themselves.
     pub fn asleep(self) -> Daemon {
         self.write();
-        Daemon { setup: self, binary: BINARY.into(), run_args: Vec::new(), failpoints: None, child: None }
+        Daemon { setup: self, binary: BINARY.into(), run_args: Vec::new(), under: None, failpoints: None, child: None }
     }
 }
 
@@ -131,6 +137,8 @@ pub struct Daemon {
     pub binary: PathBuf,
     /// More arguments of `run`.
     pub run_args: Vec<String>,
+    /// A program and its arguments that starts it and becomes it, such as strace's `-D`.
+    pub under: Option<Vec<String>>,
     /// Where it dies by itself (`fail` crate), from its next start on.
     pub failpoints: Option<String>,
     child: Option<Child>,
@@ -155,14 +163,28 @@ impl Daemon {
 
     /// Starts it (again) and waits for its banner.
     pub fn start(&mut self) {
+        let child = self.spawn();
+        self.adopt(child);
+    }
+
+    /// Starts it, and waits for nothing.
+    pub fn spawn(&self) -> Child {
         assert!(self.child.is_none(), "already running");
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
-        let mut command = Command::new(&self.binary);
+        let mut command = match &self.under {
+            None => Command::new(&self.binary),
+            Some(words) => {
+                let mut words = words.iter();
+                let mut command = Command::new(words.next().expect("a program"));
+                command.args(words).arg(&self.binary);
+                command
+            }
+        };
         command.arg("--config").arg(self.setup.config_path()).arg("run").args(&self.run_args);
         command.env_remove("NOTIFY_SOCKET").env_remove("LISTEN_FDS").env_remove("FAILPOINTS");
         command.envs(self.failpoints.iter().map(|points| ("FAILPOINTS", points)));
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        self.adopt(command.spawn().unwrap());
+        command.spawn().unwrap()
     }
 
     /// Takes a process that was started otherwise for the daemon and waits for its banner.
@@ -190,10 +212,10 @@ impl Daemon {
         child.wait().unwrap();
     }
 
-    /// Whether it has ended by itself; then it can be started again.
-    pub fn ended(&mut self) -> bool {
-        let ended = self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some());
-        if ended {
+    /// How it has ended by itself; then it can be started again.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        let ended = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
+        if ended.is_some() {
             self.child = None;
         }
         ended

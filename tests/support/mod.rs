@@ -8,6 +8,7 @@
 pub mod client;
 pub mod daemon;
 pub mod deeds;
+pub mod filesystem;
 pub mod http_catcher;
 pub mod journey;
 pub mod mail_catcher;
@@ -16,6 +17,7 @@ pub mod mta;
 pub mod ports;
 pub mod random;
 pub mod refuser;
+pub mod senders;
 
 use std::time::{Duration, Instant};
 
