@@ -114,6 +114,15 @@ impl Client {
         }
     }
 
+    /// Whether nothing has been said up to now.
+    pub fn silent(&mut self) -> bool {
+        let Wire::Plain(stream) = self.wire.get_mut() else { panic!("under TLS or gone") };
+        stream.set_nonblocking(true).unwrap();
+        let looked = stream.peek(&mut [0]);
+        stream.set_nonblocking(false).unwrap();
+        looked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+
     pub fn try_command(&mut self, line: &str) -> io::Result<Reply> {
         self.write(format!("{line}\r\n").as_bytes())?;
         self.reply()
