@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod backscatter;
 mod counting;
 mod doors;
 mod firing;
