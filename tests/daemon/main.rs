@@ -19,6 +19,7 @@ mod posts;
 mod reports;
 mod resends;
 mod rules;
+mod secrets;
 mod sequences;
 mod service;
 mod targets;
