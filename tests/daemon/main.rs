@@ -24,3 +24,4 @@ mod sequences;
 mod service;
 mod targets;
 mod telling;
+mod upheaval;

@@ -173,9 +173,19 @@ impl Client {
     }
 
     pub fn try_starttls(&mut self, name: &str, trusted: &CertificateDer<'_>) -> io::Result<()> {
-        self.command("STARTTLS").expect("220");
+        self.try_starttls_any(name, std::slice::from_ref(trusted))
+    }
+
+    /// [`Client::starttls`], trusting several.
+    pub fn try_starttls_any(&mut self, name: &str, trusted: &[CertificateDer<'_>]) -> io::Result<()> {
+        match self.try_command("STARTTLS")? {
+            Reply { code: 220, .. } => {}
+            other => return Err(io::Error::other(format!("STARTTLS: {other:?}"))),
+        }
         let mut roots = RootCertStore::empty();
-        roots.add(trusted.clone().into_owned()).unwrap();
+        for certificate in trusted {
+            roots.add(certificate.clone().into_owned()).unwrap();
+        }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let config = config.with_root_certificates(roots).with_no_client_auth();
