@@ -10,6 +10,7 @@ mod counting;
 mod doors;
 mod firing;
 mod guard;
+mod injection;
 mod keeping;
 mod letters;
 mod operator;
