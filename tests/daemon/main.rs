@@ -23,6 +23,7 @@ mod rules;
 mod secrets;
 mod sequences;
 mod service;
+mod stranger;
 mod targets;
 mod telling;
 mod upheaval;
