@@ -31,6 +31,7 @@ mod trace;
 mod transcript;
 mod verdict;
 mod weigh;
+mod words;
 
 pub use judged::Decided;
 pub use operator::{OperatorRule, OperatorRules};

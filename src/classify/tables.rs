@@ -9,7 +9,11 @@ use serde::Deserialize;
 
 use crate::taxonomy::Status;
 
-use super::{automata::Automata, text::Text};
+use super::{
+    automata::{Automata, Learning},
+    text::Text,
+    words::Vocabulary,
+};
 
 const CODES: &str = include_str!("codes.toml");
 const PHRASES: [&str; 2] = [include_str!("phrases.toml"), include_str!("languages.toml")];
@@ -110,6 +114,7 @@ pub struct Hit {
 /// All rules, compiled.
 pub struct Phrases {
     rules: Vec<Rule>,
+    words: Vocabulary,
     scopes: Vec<(Scope, Automata)>,
 }
 
@@ -126,9 +131,9 @@ fn rules(toml: &str) -> Result<Vec<Rule>, toml::de::Error> {
 
 /// The rules of `scope` whose words stand in `text`, the heaviest first, then the longest, then the earliest; at most one hit a rule.
 pub fn find(text: &Text<'_>, scope: Scope) -> Vec<Hit> {
-    let mut hits = TABLE.find(text.norm(), scope);
+    let mut hits = TABLE.find(text, scope);
     if scope == Scope::Cause && hits.first().is_none_or(|hit| hit.rule.weight <= EXACT) {
-        hits.extend(TABLE.find(text.norm(), Scope::Sentence));
+        hits.extend(TABLE.find(text, Scope::Sentence));
         hits.sort_by(heaviest);
     }
     hits
@@ -156,20 +161,22 @@ pub fn code(code: &str) -> Option<&'static Code> {
 impl Phrases {
     fn compile(rules: Vec<Rule>) -> Phrases {
         let of = |scope: Scope| rules.iter().enumerate().filter(move |(_, row)| scope.takes(row.scope));
-        let scopes = Scope::SOUGHT.into_iter().map(|scope| (scope, Automata::compile(of(scope)))).collect();
-        Phrases { rules, scopes }
+        let mut words = Vocabulary::default();
+        let learnt = Scope::SOUGHT.map(|scope| (scope, Learning::of(&mut words, of(scope))));
+        let scopes = learnt.into_iter().map(|(scope, learning)| (scope, learning.compile(&words))).collect();
+        Phrases { rules, words, scopes }
     }
 
-    fn find(&'static self, text: &str, scope: Scope) -> Vec<Hit> {
+    fn find(&'static self, text: &Text<'_>, scope: Scope) -> Vec<Hit> {
         let Some((_, automata)) = self.scopes.iter().find(|(known, _)| *known == scope) else { return Vec::new() };
-        let found = automata.find(text);
+        let found = automata.find(text.row(&self.words), text.norm());
         let is_neutral = |rule: usize| self.rules.get(rule).is_some_and(|rule| rule.scope == Scope::Neutral);
         let neutral: Vec<Range<usize>> = found.iter().filter(|(rule, _)| is_neutral(*rule)).map(|(_, range)| range.clone()).collect();
         let mut hits: Vec<Hit> = Vec::new();
         for (rule, range) in found {
             let Some(rule) = self.rules.get(rule).filter(|row| row.scope == scope) else { continue };
             let masked = neutral.iter().any(|masked| masked.start <= range.start && range.end <= masked.end);
-            if masked || rule.outside_urls && in_url(text, range.start) {
+            if masked || rule.outside_urls && in_url(text.norm(), range.start) {
                 continue;
             }
             match hits.iter_mut().find(|hit| std::ptr::eq(hit.rule, rule)) {

@@ -4,7 +4,9 @@
 //! so that a phrase may run over a line's end; each address becomes a bare `@`, so that no address looks like a phrase. Linear in the
 //! length of the text; what lies beyond [`MAX`] octets is left out.
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, cell::OnceCell, ops::Range};
+
+use super::words::{Token, Vocabulary};
 
 /// So many octets of one text are looked at.
 pub const MAX: usize = 64 * 1024;
@@ -16,8 +18,15 @@ const MAX_EVIDENCE: usize = 200;
 pub struct Text<'a> {
     original: Cow<'a, str>,
     norm: String,
-    /// For each octet of `norm`, where the character that it came from starts.
-    origin: Vec<u32>,
+    runs: Vec<Run>,
+    row: OnceCell<Vec<Token>>,
+}
+
+/// A piece of the comparable form, octet by octet as it stood up to where the next begins; a space before it is its own.
+#[derive(Clone, Copy)]
+struct Run {
+    norm: u32,
+    origin: u32,
 }
 
 impl<'a> Text<'a> {
@@ -26,9 +35,10 @@ impl<'a> Text<'a> {
         if original.len() > MAX {
             original = Cow::Owned(cut(&original, MAX).to_owned());
         }
-        let (norm, origin) = (String::with_capacity(original.len()), Vec::with_capacity(original.len()));
-        let mut text = Text { original: Cow::Borrowed(""), norm, origin };
+        let (norm, runs) = (String::with_capacity(original.len()), Vec::with_capacity(original.len() / 5 + 1));
+        let mut text = Text { original: Cow::Borrowed(""), norm, runs, row: OnceCell::new() };
         text.fill(&original);
+        text.norm.make_ascii_lowercase();
         Text { original, ..text }
     }
 
@@ -36,23 +46,27 @@ impl<'a> Text<'a> {
         &self.norm
     }
 
+    /// The words of the comparable form, looked up when they are first asked for. There is one vocabulary: that of the tables.
+    pub fn row(&self, words: &Vocabulary) -> &[Token] {
+        self.row.get_or_init(|| words.row(&self.norm))
+    }
+
     /// The words as they stood where `range` of the comparable form was found: bounded, on one line, no control characters.
     pub fn evidence(&self, range: Range<usize>) -> String {
-        let place = |at: usize| self.origin.get(at).map_or(self.original.len(), |&o| o as usize);
-        let (Some(last), start) = (range.end.checked_sub(1), place(range.start)) else { return String::new() };
-        let last = place(last);
+        let (Some(last), start) = (range.end.checked_sub(1), self.place(range.start)) else { return String::new() };
+        let last = self.place((0..=last).rev().find(|&at| self.norm.is_char_boundary(at)).unwrap_or(0));
         let end = last + self.original.get(last..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
         tidy(self.original.get(start..end).unwrap_or_default(), MAX_EVIDENCE)
     }
 
     /// The text as it stood, from a place in the comparable form on.
     pub fn tail(&self, from: usize) -> &str {
-        self.origin.get(from).and_then(|&at| self.original.get(at as usize..)).unwrap_or_default()
+        self.original.get(self.place(from)..).unwrap_or_default()
     }
 
     /// At most `max` octets of the text as it stood, up to a place in the comparable form.
     pub fn before(&self, to: usize, max: usize) -> &str {
-        let end = self.origin.get(to).map_or(self.original.len(), |&at| at as usize);
+        let end = self.place(to);
         let mut start = end.saturating_sub(max);
         while !self.original.is_char_boundary(start) {
             start += 1;
@@ -60,49 +74,71 @@ impl<'a> Text<'a> {
         self.original.get(start..end).unwrap_or_default()
     }
 
+    /// Where the character stood that a place in the comparable form came from.
+    fn place(&self, at: usize) -> usize {
+        if at >= self.norm.len() {
+            return self.original.len();
+        }
+        let next = self.runs.partition_point(|run| run.norm as usize <= at);
+        let space = self.norm.as_bytes().get(at) == Some(&b' ');
+        match self.runs.get(next).filter(|run| space && run.norm as usize == at + 1) {
+            Some(run) => run.origin as usize,
+            None => next.checked_sub(1).and_then(|run| self.runs.get(run)).map_or(0, |run| run.origin as usize + at - run.norm as usize),
+        }
+    }
+
+    /// What is pushed from now on came from there.
+    fn run(&mut self, origin: usize) {
+        self.runs.push(Run { norm: place(self.norm.len()), origin: place(origin) });
+    }
+
     fn push(&mut self, c: char, at: usize) {
+        self.run(at);
         self.norm.push(c);
-        self.origin.resize(self.norm.len(), place(at));
     }
 
     fn fill(&mut self, original: &str) {
         let mut repeated: Option<&str> = None;
         let mut after_code = false;
-        let mut rest = original;
         let mut first = true;
-        while let Some((at, token, tail)) = next_token(original, rest) {
-            rest = tail;
-            let mut token = token;
-            let mut at = at;
-            // sendmail's transcript marks each line of a reply.
-            if token == "<<<" {
+        let mut words = Words { text: original, at: 0 };
+        while let Some(mut word) = words.next() {
+            // Only what begins with a digit can be a code.
+            if !matches!(word.text.as_bytes().first(), Some(b'0'..=b'9')) {
+                // sendmail's transcript marks each line of a reply.
+                if word.text != "<<<" {
+                    (first, after_code) = (false, false);
+                    self.word(word);
+                }
                 continue;
             }
-            if let Some((code, tail)) = continuation(token) {
+            if let Some((code, tail)) = continuation(word.text) {
                 repeated.get_or_insert(code);
-                (at, token) = (at + token.len() - tail.len(), tail);
+                word = Word { at: word.at + word.text.len() - tail.len(), text: tail, ..word };
                 after_code = true;
-            } else if !first && repeated == Some(token) {
+            } else if !first && repeated == Some(word.text) {
                 after_code = true;
                 continue;
             }
             first = false;
-            if after_code && is_enhanced(token) {
+            if after_code && is_enhanced(word.text) {
                 after_code = false;
-                continue;
+            } else if !word.text.is_empty() {
+                after_code = false;
+                self.word(word);
             }
-            if token.is_empty() {
-                continue;
-            }
-            after_code = false;
-            self.word(token, at);
         }
     }
 
-    fn word(&mut self, token: &str, at: usize) {
-        let runs_on = token.chars().next().is_some_and(wide) && ends_wide(&self.norm);
+    fn word(&mut self, word: Word<'_>) {
+        let runs_on = word.marked && word.text.chars().next().is_some_and(wide) && ends_wide(&self.norm);
         if !self.norm.is_empty() && !runs_on {
-            self.push(' ', at);
+            self.norm.push(' ');
+        }
+        let (token, at) = (word.text, word.at);
+        self.run(at);
+        if !word.marked {
+            return self.norm.push_str(token);
         }
         let mut done = 0;
         if token.as_bytes().contains(&b'@') {
@@ -118,10 +154,10 @@ impl<'a> Text<'a> {
     fn letters(&mut self, piece: &str, at: usize) {
         let plain = piece.bytes().take_while(|b| b.is_ascii_graphic() && !matches!(b, b'_' | b'`')).count();
         let (own, rest) = piece.split_at_checked(plain).unwrap_or_default();
-        let before = self.norm.len();
-        self.norm.push_str(own);
-        self.norm.get_mut(before..).into_iter().for_each(str::make_ascii_lowercase);
-        self.origin.extend(place(at)..place(at + plain));
+        if !own.is_empty() {
+            self.run(at);
+            self.norm.push_str(own);
+        }
         self.marked_letters(rest, at + plain);
     }
 
@@ -183,20 +219,46 @@ fn place(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
-/// The next run of anything but white space in `rest`, a tail of `whole`: where it starts, itself, what follows.
-fn next_token<'a>(whole: &str, rest: &'a str) -> Option<(usize, &'a str, &'a str)> {
-    let rest = rest.get(run(rest, true)..).filter(|rest| !rest.is_empty())?;
-    let (token, tail) = rest.split_at_checked(run(rest, false))?;
-    Some((whole.len() - rest.len(), token, tail))
+/// Anything but white space, and where it stands.
+#[derive(Clone, Copy)]
+struct Word<'a> {
+    at: usize,
+    text: &'a str,
+    /// Not all of its characters stand in the comparable form as they are, case aside.
+    marked: bool,
 }
 
-/// How many octets at the start of a text are white space, or none.
-fn run(text: &str, space: bool) -> usize {
-    let ends = |c: char| is_space(c) != space;
-    // Most is ASCII, for which nothing needs to be decoded.
-    let ascii = text.bytes().take_while(|&b| b.is_ascii() && !ends(char::from(b))).count();
-    let rest = text.get(ascii..).unwrap_or_default();
-    ascii + rest.find(ends).unwrap_or(rest.len())
+/// The words of a text.
+struct Words<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Words<'a> {
+    fn next(&mut self) -> Option<Word<'a>> {
+        let at = self.run(true).0;
+        let (end, marked) = self.run(false);
+        self.text.get(at..end).filter(|word| !word.is_empty()).map(|text| Word { at, text, marked })
+    }
+
+    /// Goes on over white space, or over anything else; gives where that ends, and whether something in it is marked.
+    fn run(&mut self, space: bool) -> (usize, bool) {
+        let mut marked = false;
+        while let Some(&octet) = self.text.as_bytes().get(self.at) {
+            // Most is ASCII, for which nothing needs to be decoded.
+            let (is, length) = match octet {
+                0..=b' ' | 0x7f => (true, 1),
+                0..0x80 => (false, 1),
+                _ => self.text.get(self.at..).and_then(|rest| rest.chars().next()).map_or((false, 1), |c| (is_space(c), c.len_utf8())),
+            };
+            if is != space {
+                break;
+            }
+            marked |= matches!(octet, b'@' | b'_' | b'`' | 0x80..);
+            self.at += length;
+        }
+        (self.at, marked)
+    }
 }
 
 fn is_space(c: char) -> bool {

@@ -1,7 +1,7 @@
 //! `bounced classify`: tells what mails mean, without a store or a configuration.
 //!
-//! One thread reads, one for each core tells, one writes; channels between them are short, so memory stays the same for one mail and for a
-//! million, and the rows stand in the order of the input. A file that can't be read is said on standard error, the rest goes on, and the exit
+//! One thread reads, one for each core tells and words the rows, one writes; what goes between them goes in bounded handfuls, so memory stays the
+//! same for one mail and for a million, and the rows stand in the order of the input. A file that can't be read is said on standard error, the rest goes on, and the exit
 //! code is 1. A reader of standard output that goes away ends the work quietly.
 
 use std::{
@@ -29,12 +29,16 @@ use super::{
 use crate::{
     address,
     classify::{self, Envelope, Telling, Verdict},
-    message::{self, Header},
+    message,
     taxonomy::{Kind, Status},
 };
 
-/// Mails that wait before and after each telling thread.
-const QUEUE: usize = 4;
+/// Handfuls that wait before and after each telling thread.
+const QUEUE: usize = 2;
+
+/// A handful is so many mails, or as many as come to so many octets: handing over one by one would cost more than telling.
+const HANDFUL: usize = 32;
+const HANDFUL_OCTETS: usize = 512 * 1024;
 
 /// Tell what bounces, auto-replies and complaints mean
 #[derive(Debug, Args)]
@@ -71,7 +75,7 @@ pub fn run(args: &ClassifyArgs) -> ExitCode {
     };
     let mut writer = Writer::new(args);
     let jobs = args.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    match work(&args.paths, verp_address.as_deref(), jobs, &mut writer) {
+    match work(&args.paths, Asked { json: args.json, verp_address: verp_address.as_deref() }, jobs, &mut writer) {
         Ok(()) if writer.unreadable == 0 => ExitCode::SUCCESS,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Ok(()) => ExitCode::FAILURE,
@@ -99,38 +103,64 @@ pub fn verp_address(rcpt: &str) -> Option<String> {
     address::normal(&format!("{local}@{domain}"))
 }
 
-/// One mail on its way out.
+type Item = Result<Mail, Unreadable>;
+
+/// A handful of mails on its way out.
+#[derive(Default)]
 struct Told {
-    source: String,
-    octets: usize,
-    header: Header,
-    telling: Telling,
+    /// As they are to be written.
+    rows: Vec<u8>,
+    mails: u64,
+    octets: u64,
+    counts: [u64; Status::ALL.len()],
+    unreadable: Vec<Unreadable>,
 }
 
-type Item = Result<Mail, Unreadable>;
-type Outcome = Result<Told, Unreadable>;
+impl Told {
+    fn take(&mut self, item: Item, args: &Asked<'_>) {
+        let mail = match item {
+            Ok(mail) => mail,
+            Err(error) => return self.unreadable.push(error),
+        };
+        let report = message::read(&mail.raw);
+        // A delivered mail's Return-Path field is the envelope's sender (RFC 5321, section 4.4).
+        let envelope = Envelope { reverse_path: report.header.return_path.as_deref(), verp_address: args.verp_address };
+        // One mail that can't be told must not end the run of a million.
+        let telling = std::panic::catch_unwind(|| classify::tell(&report, &envelope))
+            .unwrap_or_else(|_| Telling { kind: Kind::Other, verdicts: vec![Verdict::undetermined("could-not-be-told")] });
+        for verdict in &telling.verdicts {
+            if let Some(count) = self.counts.get_mut(verdict.status as usize) {
+                *count += 1;
+            }
+        }
+        let row = MailRow::new(&mail.source, &report.header, &telling);
+        // Memory takes all that is written.
+        let _ = if args.json { row.write_json(&mut self.rows) } else { row.write_columns(&mut self.rows) };
+        self.mails += 1;
+        self.octets += mail.raw.len() as u64;
+    }
+}
 
-fn tell(mail: Mail, verp_address: Option<&str>) -> Told {
-    let report = message::read(&mail.raw);
-    // A delivered mail's Return-Path field is the envelope's sender (RFC 5321, section 4.4).
-    let envelope = Envelope { reverse_path: report.header.return_path.as_deref(), verp_address };
-    // One mail that can't be told must not end the run of a million.
-    let telling = std::panic::catch_unwind(|| classify::tell(&report, &envelope))
-        .unwrap_or_else(|_| Telling { kind: Kind::Other, verdicts: vec![Verdict::undetermined("could-not-be-told")] });
-    Told { source: mail.source, octets: mail.raw.len(), header: report.header, telling }
+/// What was asked for, as each thread has to know it.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    json: bool,
+    verp_address: Option<&'a str>,
 }
 
 /// Deals the mails to the threads in turn and gathers the rows in the same turn: the input's order, without a table of what is missing.
-fn work(paths: &[PathBuf], verp_address: Option<&str>, jobs: usize, writer: &mut Writer) -> io::Result<()> {
+fn work(paths: &[PathBuf], asked: Asked<'_>, jobs: usize, writer: &mut Writer) -> io::Result<()> {
     thread::scope(|scope| {
-        let mut feeds: Vec<SyncSender<Item>> = Vec::new();
-        let mut results: Vec<Receiver<Outcome>> = Vec::new();
+        let mut feeds: Vec<SyncSender<Vec<Item>>> = Vec::new();
+        let mut results: Vec<Receiver<Told>> = Vec::new();
         for _ in 0..jobs {
-            let (feed, fed) = sync_channel::<Item>(QUEUE);
-            let (result, gathered) = sync_channel::<Outcome>(QUEUE);
+            let (feed, fed) = sync_channel::<Vec<Item>>(QUEUE);
+            let (result, gathered) = sync_channel::<Told>(QUEUE);
             scope.spawn(move || {
-                for item in fed {
-                    if result.send(item.map(|mail| tell(mail, verp_address))).is_err() {
+                for items in fed {
+                    let mut told = Told::default();
+                    items.into_iter().for_each(|item| told.take(item, &asked));
+                    if result.send(told).is_err() {
                         return;
                     }
                 }
@@ -138,17 +168,33 @@ fn work(paths: &[PathBuf], verp_address: Option<&str>, jobs: usize, writer: &mut
             feeds.push(feed);
             results.push(gathered);
         }
-        scope.spawn(move || {
-            let mut turn = feeds.iter().cycle();
-            mails::walk(paths, &mut |item| turn.next().is_some_and(|feed| feed.send(item).is_ok()));
-        });
+        scope.spawn(move || deal(paths, &feeds));
         for result in results.iter().cycle() {
             // The first thread in turn that has nothing left was fed nothing more, and so weren't those after it.
-            let Ok(outcome) = result.recv() else { break };
-            writer.take(outcome)?;
+            let Ok(told) = result.recv() else { break };
+            writer.take(told)?;
         }
         writer.finish()
     })
+}
+
+/// Deals handfuls out until nobody takes them any more.
+fn deal(paths: &[PathBuf], feeds: &[SyncSender<Vec<Item>>]) {
+    let mut turn = feeds.iter().cycle();
+    let mut send = move |handful: Vec<Item>| turn.next().is_some_and(|feed| feed.send(handful).is_ok());
+    let (mut handful, mut octets) = (Vec::new(), 0);
+    mails::walk(paths, &mut |item| {
+        octets += item.as_ref().map_or(0, |mail| mail.raw.len());
+        handful.push(item);
+        let full = handful.len() >= HANDFUL || octets >= HANDFUL_OCTETS;
+        if full {
+            octets = 0;
+        }
+        !full || send(std::mem::take(&mut handful))
+    });
+    if !handful.is_empty() {
+        send(handful);
+    }
 }
 
 /// Rows to standard output; progress, errors and the summary to standard error.
@@ -181,30 +227,28 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, outcome: Outcome) -> io::Result<()> {
-        let told = match outcome {
-            Ok(told) => told,
-            Err(error) => {
-                self.unreadable += 1;
-                self.bar.suspend(|| complain(format_args!("{error}")));
-                return Ok(());
-            }
-        };
-        for verdict in &told.telling.verdicts {
-            if let Some(count) = self.counts.get_mut(verdict.status as usize) {
-                *count += 1;
-            }
+    fn take(&mut self, told: Told) -> io::Result<()> {
+        for error in &told.unreadable {
+            self.unreadable += 1;
+            self.bar.suspend(|| complain(format_args!("{error}")));
         }
-        self.bar.inc(told.octets as u64);
-        let row = MailRow::new(&told.source, &told.header, &told.telling);
-        let first = self.rows == 0;
-        self.rows += 1;
+        self.counts.iter_mut().zip(told.counts).for_each(|(count, more)| *count += more);
+        self.bar.inc(told.octets);
+        let titled = self.json || self.rows > 0 || told.mails == 0;
+        self.rows += told.mails;
         self.shown.store(self.rows, Ordering::Relaxed);
+        let out = &mut self.out;
+        let mut write = || {
+            if !titled {
+                verdict_row::write_titles(out)?;
+            }
+            out.write_all(&told.rows)
+        };
         if !self.interactive {
-            return write_row(&mut self.out, &row, self.json, first);
+            return write();
         }
-        let (out, json) = (&mut self.out, self.json);
-        self.bar.suspend(|| write_row(out, &row, json, first).and_then(|()| out.flush()))
+        self.bar.suspend(write)?;
+        self.out.flush()
     }
 
     fn finish(&mut self) -> io::Result<()> {
@@ -228,16 +272,6 @@ impl Writer {
         }
         Ok(())
     }
-}
-
-fn write_row(out: &mut dyn Write, row: &MailRow<'_>, json: bool, first: bool) -> io::Result<()> {
-    if json {
-        return row.write_json(out);
-    }
-    if first {
-        verdict_row::write_titles(out)?;
-    }
-    row.write_columns(out)
 }
 
 /// Octets measure how far it is, `mails` is said beside them.

@@ -6,12 +6,15 @@ use super::{
     text,
 };
 
+const FIELDS: [&str; 5] = ["feedback-type", "original-mail-from", "original-rcpt-to", "removal-recipient", "user-agent"];
+
 /// Reads the fields of a `message/feedback-report`.
 pub fn read(status: &str) -> Feedback {
     let mut found = Feedback::default();
     for field in fields::groups(status).into_iter().flat_map(|group| group.0) {
-        let value = field.value.as_str();
-        match field.name.as_str() {
+        let value = field.value();
+        let value = &*value;
+        match field.among(&FIELDS) {
             "feedback-type" => {
                 found.feedback_type = found.feedback_type.or_else(|| text::fact(value).map(|word| word.to_ascii_lowercase()))
             }

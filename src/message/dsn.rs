@@ -82,16 +82,16 @@ fn add(mut blocks: Vec<RecipientFields>, report: &mut Report) {
     report.recipients.truncate(MAX_RECIPIENTS);
 }
 
-fn message_field(field: &Field, report: &mut Report) -> bool {
-    let slot = match field.name.as_str() {
-        "reporting-mta" => &mut report.reporting_mta,
-        "original-envelope-id" => {
-            report.original_envelope_id = report.original_envelope_id.take().or_else(|| envelope_id(&field.value));
-            return true;
-        }
-        _ => return false,
+fn message_field(field: &Field<'_>, report: &mut Report) -> bool {
+    let slot = if field.is("reporting-mta") {
+        &mut report.reporting_mta
+    } else if field.is("original-envelope-id") {
+        report.original_envelope_id = report.original_envelope_id.take().or_else(|| envelope_id(&field.value()));
+        return true;
+    } else {
+        return false;
     };
-    *slot = slot.take().or_else(|| mta_name(&field.value));
+    *slot = slot.take().or_else(|| mta_name(&field.value()));
     true
 }
 
@@ -106,16 +106,16 @@ struct Block {
 impl Block {
     /// Whether this field belongs to the next recipient: it is there already, after a blank line or with another recipient, or it names a
     /// recipient after a blank line though the fate of this one is known.
-    fn begins_another(&mut self, field: &Field) -> bool {
+    fn begins_another(&mut self, field: &Field<'_>) -> bool {
         let first = std::mem::take(&mut self.at_group_start);
         let now = &self.fields;
         let fate_known = now.action.is_some() || now.status.is_some();
-        match field.name.as_str() {
+        match field.among(&RECIPIENT_FIELDS) {
             "final-recipient" => now.final_recipient.as_ref().map_or(first && fate_known && !now.is_unnamed(), |old| {
-                first || typed_address(&field.value).is_some_and(|new| new != *old)
+                first || typed_address(&field.value()).is_some_and(|new| new != *old)
             }),
             "original-recipient" => now.original_recipient.as_ref().map_or(first && fate_known && !now.is_unnamed(), |old| {
-                first || typed_address(&field.value).is_some_and(|new| new != *old)
+                first || typed_address(&field.value()).is_some_and(|new| new != *old)
             }),
             "action" => first && now.action.is_some(),
             "status" => first && now.status.is_some(),
@@ -130,10 +130,12 @@ impl Block {
     }
 
     /// The first value of a field stands.
-    fn set(&mut self, field: &Field) {
-        let value = field.value.as_str();
+    fn set(&mut self, field: &Field<'_>) {
+        let name = if field.is("x-actual-recipient") { "x-actual-recipient" } else { field.among(&RECIPIENT_FIELDS) };
+        let value = field.value();
+        let value = &*value;
         let fields = &mut self.fields;
-        match field.name.as_str() {
+        match name {
             "original-recipient" => set(&mut fields.original_recipient, || typed_address(value)),
             "final-recipient" => set(&mut fields.final_recipient, || typed_address(value)),
             // Sendmail names here whom it really tried; the only name where Final-Recipient is missing.

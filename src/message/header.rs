@@ -1,7 +1,7 @@
 //! The arriving mail's own header.
 
 use super::{
-    fields::{self, Fields, MAX_ADDRESSES, MAX_REPEATED},
+    fields::{self, Field, Fields, MAX_ADDRESSES, MAX_REPEATED},
     report::Header,
     text,
 };
@@ -44,44 +44,50 @@ const PLACED: [&str; 11] = [
 ];
 
 /// Takes the facts out of the header fields.
-pub fn read(fields: &Fields) -> Header {
-    let list =
-        |name: &str| -> Vec<String> { fields.all(name).take(MAX_REPEATED).flat_map(fields::addresses).take(MAX_ADDRESSES).collect() };
-    let word = |name: &str| fields.all(name).find_map(fields::unstructured);
+pub fn read(fields: &Fields<'_>) -> Header {
+    let word = |name: &str| fields.all(name).find_map(|value| fields::unstructured(&value));
+    let list = |name: &str| addresses(fields, name);
     Header {
-        message_id: fields.all("message-id").find_map(fields::message_id),
+        message_id: fields.all("message-id").find_map(|value| fields::message_id(&value)),
         subject: word("subject"),
         from: list("from"),
-        from_name: fields.get("from").and_then(fields::display_name),
+        from_name: fields.get("from").and_then(|value| fields::display_name(&value)),
         reply_to: list("reply-to"),
         to: list("to"),
-        return_path: fields.all("return-path").find_map(fields::path),
+        return_path: fields.all("return-path").find_map(|value| fields::path(&value)),
         auto_submitted: word("auto-submitted").map(|value| value.to_ascii_lowercase()),
         precedence: word("precedence").map(|value| value.to_ascii_lowercase()),
         failed_recipients: failed_recipients(fields),
-        in_reply_to: fields.all("in-reply-to").flat_map(fields::message_ids).take(20).collect(),
-        other: other(fields, |name| !PLACED.contains(&name) && !PASSED_OVER.contains(&name)),
-        received: fields.all("received").count(),
+        in_reply_to: fields.all("in-reply-to").flat_map(|value| fields::message_ids(&value)).take(20).collect(),
+        other: other(fields, |field| !PLACED.into_iter().chain(PASSED_OVER).any(|name| field.is(name))),
+        received: fields.0.iter().filter(|field| field.is("received")).count(),
     }
 }
 
+/// The addresses of all fields of a name.
+pub fn addresses(fields: &Fields<'_>, name: &str) -> Vec<String> {
+    fields.all(name).take(MAX_REPEATED).flat_map(|value| fields::addresses(&value)).take(MAX_ADDRESSES).collect()
+}
+
 /// Exim's list of whom it gave up, several to a field or several fields.
-fn failed_recipients(fields: &Fields) -> Vec<String> {
+fn failed_recipients(fields: &Fields<'_>) -> Vec<String> {
     let mut failed: Vec<String> = Vec::new();
-    for address in fields.all("x-failed-recipients").flat_map(|value| value.split(',')).filter_map(fields::bare_address) {
-        if failed.len() < MAX_ADDRESSES && !failed.contains(&address) {
-            failed.push(address);
+    for value in fields.all("x-failed-recipients") {
+        for address in value.split(',').filter_map(fields::bare_address) {
+            if failed.len() < MAX_ADDRESSES && !failed.contains(&address) {
+                failed.push(address);
+            }
         }
     }
     failed
 }
 
 /// The wanted fields with their decoded values, bounded.
-pub fn other(fields: &Fields, wanted: impl Fn(&str) -> bool) -> Vec<(String, String)> {
-    let decoded = |field: &fields::Field| {
-        let mut value = fields::unstructured(&field.value)?;
+pub fn other(fields: &Fields<'_>, wanted: impl Fn(&Field<'_>) -> bool) -> Vec<(String, String)> {
+    let decoded = |field: &Field<'_>| {
+        let mut value = fields::unstructured(&field.value())?;
         text::cut(&mut value, MAX_OTHER_OCTETS);
-        Some((field.name.clone(), value))
+        Some((field.name(), value))
     };
-    fields.0.iter().filter(|field| wanted(&field.name)).filter_map(decoded).take(MAX_OTHER).collect()
+    fields.0.iter().filter(|field| wanted(field)).filter_map(decoded).take(MAX_OTHER).collect()
 }

@@ -2,12 +2,15 @@
 
 use super::{dsn, fields, report::Disposition, text};
 
+const FIELDS: [&str; 4] = ["original-recipient", "final-recipient", "original-message-id", "disposition"];
+
 /// Reads the fields of a `message/disposition-notification`.
 pub fn read(status: &str) -> Disposition {
     let mut found = Disposition::default();
     for field in fields::groups(status).into_iter().flat_map(|group| group.0) {
-        let value = field.value.as_str();
-        match field.name.as_str() {
+        let value = field.value();
+        let value = &*value;
+        match field.among(&FIELDS) {
             "original-recipient" => found.original_recipient = found.original_recipient.or_else(|| dsn::typed_address(value)),
             "final-recipient" => found.final_recipient = found.final_recipient.or_else(|| dsn::typed_address(value)),
             "original-message-id" => found.original_message_id = found.original_message_id.or_else(|| fields::message_id(value)),

@@ -151,8 +151,8 @@ impl Reader<'_> {
 
     /// The fields of a status part, also those that the header took because the blank line before them was lost.
     fn status_text(part: &Part<'_>) -> String {
-        let lost = part.header.0.iter().filter(|field| !field.name.starts_with("content-"));
-        let mut text: String = lost.map(|field| format!("{}: {}\n", field.name, field.value)).collect();
+        let lost = part.header.0.iter().filter(|field| !field.begins("content-"));
+        let mut text: String = lost.map(|field| format!("{}: {}\n", field.name(), field.value())).collect();
         text.push_str(&part.text(MAX_STATUS));
         text
     }

@@ -1,7 +1,7 @@
 //! The returned original: what its header says, wherever it stands.
 
 use super::{
-    fields::{self, Fields, MAX_ADDRESSES, MAX_REPEATED},
+    fields::{self, Fields},
     header,
     report::Original,
     text::{self, Lines},
@@ -43,22 +43,20 @@ pub fn read(content: &[u8]) -> Option<Original> {
 }
 
 /// Reads the original whose header took the place of its part's own.
-pub fn in_part_header(fields: &Fields) -> Option<Original> {
-    let known = ["received", "return-path", "from", "to", "subject", "date", "message-id"].iter().filter(|name| fields.get(name).is_some());
+pub fn in_part_header(fields: &Fields<'_>) -> Option<Original> {
+    let known = ["received", "return-path", "from", "to", "subject", "date", "message-id"].iter().filter(|name| fields.has(name));
     if known.count() >= 3 { from_fields(fields) } else { None }
 }
 
 /// Takes the facts out of header fields; `None` where none of them is a mail's.
-pub fn from_fields(fields: &Fields) -> Option<Original> {
-    let list =
-        |name: &str| -> Vec<String> { fields.all(name).take(MAX_REPEATED).flat_map(fields::addresses).take(MAX_ADDRESSES).collect() };
+pub fn from_fields(fields: &Fields<'_>) -> Option<Original> {
     let original = Original {
-        message_id: fields.all("message-id").find_map(fields::message_id),
-        subject: fields.all("subject").find_map(fields::unstructured),
-        return_path: fields.all("return-path").find_map(fields::path),
-        from: list("from"),
-        to: list("to"),
-        other: header::other(fields, |name| KEPT.contains(&name) || name.starts_with("x-")),
+        message_id: fields.all("message-id").find_map(|value| fields::message_id(&value)),
+        subject: fields.all("subject").find_map(|value| fields::unstructured(&value)),
+        return_path: fields.all("return-path").find_map(|value| fields::path(&value)),
+        from: header::addresses(fields, "from"),
+        to: header::addresses(fields, "to"),
+        other: header::other(fields, |field| field.begins("x-") || KEPT.iter().any(|name| field.is(name))),
     };
     (original != Original::default()).then_some(original)
 }

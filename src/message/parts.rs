@@ -39,7 +39,7 @@ pub struct Kind {
 pub struct Part<'a> {
     pub kind: Kind,
     /// The part's own header fields: where the blank line before the content was lost, content stands here.
-    pub header: Cow<'a, Fields>,
+    pub header: Cow<'a, Fields<'a>>,
     pub body: &'a [u8],
     /// It is the whole mail's body, and the header the mail's.
     pub whole: bool,
@@ -48,15 +48,24 @@ pub struct Part<'a> {
 }
 
 impl Kind {
-    pub fn of(header: &Fields) -> Kind {
-        let encoding = header.get("content-transfer-encoding").unwrap_or_default();
-        let mut kind = Kind { encoding: first_word(encoding), ..Kind::default() };
+    pub fn of(header: &Fields<'_>) -> Kind {
+        let encoding = header.get("content-transfer-encoding").map(|value| first_word(&value)).unwrap_or_default();
+        let mut kind = Kind { encoding, ..Kind::default() };
         if let Some(disposition) = header.get("content-disposition") {
             kind.attachment = disposition.trim_start().to_ascii_lowercase().starts_with("attachment");
-            kind.name = file_name(disposition);
+            kind.name = file_name(&disposition);
         }
         let Some(value) = header.get("content-type") else { return kind };
-        let line = fields::line_of(value, fields::MAX_DECODED);
+        // Most parts have a bare type, for which nothing needs to be parsed.
+        let bare = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'+');
+        if value
+            .split_once('/')
+            .is_some_and(|(kind, subtype)| !kind.is_empty() && !subtype.is_empty() && kind.bytes().chain(subtype.bytes()).all(bare))
+        {
+            kind.mime = value.to_ascii_lowercase();
+            return kind;
+        }
+        let line = fields::line_of(&value, fields::MAX_DECODED);
         if let HeaderValue::ContentType(parsed) = MessageStream::new(line.as_bytes()).parse_content_type() {
             let attribute = |name: &str| parsed.attribute(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
             kind.mime = match parsed.subtype() {
@@ -129,11 +138,11 @@ struct Open {
 }
 
 /// Divides the body that follows `header` at `body`. There is always at least one leaf.
-pub fn split<'a>(raw: &'a [u8], header: &'a Fields, body: usize) -> Vec<Part<'a>> {
+pub fn split<'a>(raw: &'a [u8], header: &'a Fields<'a>, body: usize) -> Vec<Part<'a>> {
     let kind = Kind::of(header);
     let rest = raw.get(body..).unwrap_or_default();
     // A mail that lost its Content-Type may still be divided.
-    let lost = kind.mime.is_empty() && !header.0.iter().any(|field| field.name == "content-type");
+    let lost = kind.mime.is_empty() && !header.has("content-type");
     let begins_with =
         |boundary: &Vec<u8>| Lines::new(raw, body).take(6).any(|line| line.text.strip_prefix(b"--") == Some(boundary.as_slice()));
     if lost && let Some(boundary) = guess_boundary(raw, body).filter(begins_with) {
@@ -177,7 +186,7 @@ struct Divider<'a> {
     open: Vec<Open>,
     parts: Vec<Part<'a>>,
     /// The leaf whose body is being read: its header and where the body starts.
-    leaf: Option<(Kind, Fields, usize)>,
+    leaf: Option<(Kind, Fields<'a>, usize)>,
     alternatives: usize,
 }
 
@@ -246,7 +255,7 @@ impl<'a> Divider<'a> {
     }
 
     /// A part may have no header at all: a blank line comes first then, and ends it (RFC 2046, section 5.1). The header ends at a boundary, too.
-    fn part_header(&self, at: usize) -> (Fields, usize) {
+    fn part_header(&self, at: usize) -> (Fields<'a>, usize) {
         let mut end = at;
         for line in Lines::new(self.raw, at) {
             if self.boundary_at(&line).is_some() {

@@ -87,8 +87,8 @@ fn announces(line: &Line<'_>) -> bool {
 
 fn is_whole(content: &[u8]) -> bool {
     let (fields, body) = fields::header_block(content, 0);
-    let known = ["from", "date", "message-id", "subject", "to", "received"].iter().filter(|name| fields.get(name).is_some());
-    if fields.get("from").is_none() || known.count() < 2 {
+    let known = ["from", "date", "message-id", "subject", "to", "received"].iter().filter(|name| fields.has(name));
+    if !fields.has("from") || known.count() < 2 {
         return false;
     }
     let Some(body) = content.get(body..).filter(|body| !body.iter().all(u8::is_ascii_whitespace)) else { return false };

@@ -5,10 +5,7 @@
 
 use std::borrow::Cow;
 
-use mail_parser::{
-    decoders::{base64::base64_decode, charsets::map::charset_decoder},
-    parsers::MessageStream,
-};
+use mail_parser::decoders::{base64::base64_decode, charsets::map::charset_decoder, quoted_printable::quoted_printable_decode};
 
 /// The longest single-line fact in octets: longer than any sane diagnostic, short enough to store a hundred of them.
 pub const MAX_FACT: usize = 4096;
@@ -64,12 +61,30 @@ pub fn is_blank(line: &[u8]) -> bool {
 pub fn transfer_decode<'a>(body: &'a [u8], encoding: &str) -> Cow<'a, [u8]> {
     match encoding {
         "base64" => decode_base64(body).map_or(Cow::Borrowed(body), Cow::Owned),
-        "quoted-printable" => {
-            let (end, decoded) = MessageStream::new(body).decode_quoted_printable_mime(b"");
-            if end == usize::MAX { Cow::Borrowed(body) } else { decoded }
-        }
+        "quoted-printable" => decode_quoted_printable(body).map_or(Cow::Borrowed(body), Cow::Owned),
         _ => Cow::Borrowed(body),
     }
+}
+
+/// RFC 2045, section 6.7; `None` where something in it isn't. Most lines have nothing to decode.
+fn decode_quoted_printable(body: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(body.len());
+    let mut rest = body;
+    while !rest.is_empty() {
+        let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+        let (line, tail) = rest.split_at_checked(end)?;
+        rest = tail;
+        let own = line.strip_suffix(b"\n").map_or(line, |own| own.strip_suffix(b"\r").unwrap_or(own));
+        let text = own.trim_ascii_end();
+        match memchr::memchr(b'=', text) {
+            None => decoded.extend_from_slice(text),
+            Some(_) => decoded.extend_from_slice(&quoted_printable_decode(text)?),
+        }
+        if !text.ends_with(b"=") {
+            decoded.extend_from_slice(line.get(own.len()..)?);
+        }
+    }
+    Some(decoded)
 }
 
 /// The lines up to the first that isn't base64 (a footer that a scanner put under it); `None` where the first already isn't.
@@ -120,11 +135,18 @@ pub fn is_known(label: &str) -> bool {
 }
 
 /// A header field's bytes, which nothing labels; not copied where they are UTF-8 as they stand. `mail`: what they stand in.
-pub fn unlabelled(bytes: Vec<u8>, mail: &[u8]) -> String {
+pub fn unlabelled<'a>(bytes: Cow<'a, [u8]>, mail: &[u8]) -> Cow<'a, str> {
     if has_escapes(&bytes) {
-        return charset_decode(&bytes, None).into_owned();
+        return Cow::Owned(charset_decode(&bytes, None).into_owned());
     }
-    String::from_utf8(bytes).unwrap_or_else(|error| super::charset::like_its_mail(error.as_bytes(), mail))
+    match bytes {
+        Cow::Borrowed(bytes) => {
+            std::str::from_utf8(bytes).map_or_else(|_| Cow::Owned(super::charset::like_its_mail(bytes, mail)), Cow::Borrowed)
+        }
+        Cow::Owned(bytes) => {
+            Cow::Owned(String::from_utf8(bytes).unwrap_or_else(|error| super::charset::like_its_mail(error.as_bytes(), mail)))
+        }
+    }
 }
 
 /// Whether an escape of ISO-2022-JP stands in the bytes.
@@ -256,6 +278,7 @@ mod tests {
         assert_eq!(&*transfer_decode(b"Final-Recipient: x\n", "base64"), b"Final-Recipient: x\n");
         assert_eq!(&*transfer_decode(b"a=3Db=\nc", "quoted-printable"), b"a=bc");
         assert_eq!(&*transfer_decode(b"a==3D", "quoted-printable"), b"a==3D");
+        assert_eq!(&*transfer_decode(b"a=20 \r\nb= \r\n=C3=A4 \t\nc ", "quoted-printable"), b"a \r\nb\xc3\xa4\nc");
     }
 
     #[test]

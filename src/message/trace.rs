@@ -19,19 +19,20 @@ pub struct Trace {
 /// Reads the header alone.
 pub fn trace(raw: &[u8]) -> Trace {
     let (fields, _) = fields::header_block(raw, 0);
-    let received = fields.get("received").and_then(|value| value.rsplit_once(';')).and_then(|(_, date)| seconds(date));
+    let received = fields.get("received").and_then(|value| value.rsplit_once(';').and_then(|(_, date)| seconds(date)));
     let names = ["delivered-to", "x-original-to", "envelope-to", "x-envelope-to"];
     Trace {
-        at: received.or_else(|| fields.get("date").and_then(seconds)),
+        at: received.or_else(|| fields.get("date").and_then(|value| seconds(&value))),
         recipients: names
             .into_iter()
             .flat_map(|name| fields.all(name))
-            .flat_map(|value| value.split(','))
-            .map(|value| value.trim().trim_matches(['<', '>']).to_owned())
+            .flat_map(|value| {
+                value.split(',').map(|one| one.trim().trim_matches(['<', '>']).to_owned()).take(MAX_RECIPIENTS).collect::<Vec<_>>()
+            })
             .filter(|value| value.contains('@'))
             .take(MAX_RECIPIENTS)
             .collect(),
-        return_path: fields.all("return-path").find_map(fields::path),
+        return_path: fields.all("return-path").find_map(|value| fields::path(&value)),
     }
 }
 
