@@ -87,6 +87,13 @@ fn latencies(daemon: &Daemon, mails: &[(String, Vec<u8>)]) -> Vec<u128> {
     all
 }
 
+/// utime and stime of proc(5), in USER_HZ.
+fn ticks(daemon: &Daemon) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).expect("the process lives");
+    let after_name = stat.rsplit_once(") ").expect("stat's form").1;
+    after_name.split(' ').skip(11).take(2).map(|field| field.parse::<f64>().expect("ticks")).sum()
+}
+
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
@@ -116,6 +123,7 @@ fn main() -> io::Result<()> {
     }
     let mut serial = jobs;
     let (mut p50, mut p99) = (Vec::new(), Vec::new());
+    let mut begun = (0.0, 0.0);
     writeln!(out, "{:>5} {:>12} {:>12} {:>12} {:>12} {:>8}", "turn", "free p50", "laden p50", "free p99", "laden p99", "ratio")?;
     for turn in 0..=turns {
         let pile = mails(&codec(&free), serial..serial + count, Why::Full);
@@ -130,6 +138,7 @@ fn main() -> io::Result<()> {
         };
         // The first turn warms up.
         if turn == 0 {
+            begun = (ticks(&free), ticks(&laden));
             continue;
         }
         let at = |sorted: &[u128], percent: usize| sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)] as f64 / 1000.0;
@@ -145,10 +154,11 @@ fn main() -> io::Result<()> {
             at(&b, 99)
         )?;
     }
+    let cpu = (ticks(&laden) - begun.1) / (ticks(&free) - begun.0).max(1.0);
     let waiting = laden.rows(&["counts"]).iter().filter_map(|row| row["count"].as_u64()).sum::<u64>();
     writeln!(
         out,
-        "laden over free: median {:.3}, 99th percentile {:.3} (median of {turns} turns); {waiting} mails counted",
+        "laden over free: median {:.3}, 99th percentile {:.3} (median of {turns} turns), CPU {cpu:.3}; {waiting} mails counted",
         median(p50),
         median(p99)
     )
