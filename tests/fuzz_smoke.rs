@@ -65,6 +65,17 @@ const TOKENS: &[&str] = &[
     "+",
     "b+-+",
     "alice@example.org",
+    "BDAT 5\r\n",
+    "\r\n.\r\n",
+    "\r\n.\r",
+    "\n.\n",
+    "[[trigger]]\n",
+    "[[[[[[[[",
+    "{ a = ",
+    "{{ address }}",
+    "{% for x in counts %}",
+    "regex = '(a{99}){99}'",
+    "\u{1b}[2J",
     "99999999999999999999",
     "-1",
 ];
@@ -160,6 +171,29 @@ fn dialogues() {
     };
     let seeds: Vec<Vec<u8>> = files("tests/dialogues", "txt").into_iter().map(client).collect();
     drive(&seeds, 5000, targets::smtp);
+}
+
+#[test]
+fn frames() {
+    // The size of reads, the longest mail, and what a client says.
+    let seeds = [
+        "\u{7}\u{40}EHLO a\r\nDATA\r\nSubject: x\r\n\r\n..a\r\n.\rb\r\n.\r\nQUIT\r\n",
+        "\u{1}\u{10}DATA\r\n.\r\nNOOP\r\nDATA\r\nlonger than the limit allows\r\n\r.\r\n\n.\n\r\n.\r\n",
+        "\u{3}\u{20}BDAT 5\r\n\r\n.\r\nBDAT 7 LAST\r\nDATA\r\n.BDAT 0 LAST\r\nRSET\r\n",
+        "\u{2}\u{5}BDAT 9 LAST\r\n123456789DATA\r\n\r\n.\r\n",
+        "\u{5}\u{9}MAIL FROM:<>\r\nDATA\nx\r\n.\r\n",
+    ];
+    drive(&seeds.map(|seed| seed.as_bytes().to_vec()), 60_000, targets::framing);
+}
+
+#[test]
+fn configurations() {
+    let mut seeds = files("tests/bad-configs", "toml");
+    seeds.extend(["bounced", "three-strikes", "quickstart"].map(|name| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("config/{name}.toml"));
+        fs::read(path).unwrap()
+    }));
+    drive(&seeds, 1000, targets::config);
 }
 
 #[test]

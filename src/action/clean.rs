@@ -1,10 +1,12 @@
 //! Strangers' text made fit for where it goes. Pure and total; what has no business there is dropped or becomes a space.
 
+use std::{borrow::Cow, fmt::Write as _};
+
 /// The longest subject that we write, in characters: more is cut and ends in `…`.
 pub const SUBJECT_CHARS: usize = 250;
 
 /// Characters that change the order in which others are shown, or end a line where few programs expect it.
-fn deceptive(c: char) -> bool {
+pub fn deceptive(c: char) -> bool {
     matches!(c, '\u{061C}' | '\u{200E}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
 }
 
@@ -44,11 +46,33 @@ pub fn line(input: &str) -> String {
     out
 }
 
-/// A cell of CSV: one line that no spreadsheet takes for a formula. What would begin one gets an apostrophe in front, which spreadsheets
-/// hide.
+/// A cell of CSV: one line that no spreadsheet takes for a formula. What would begin one gets an apostrophe in front, which they show as text. The
+/// signs of width two do the same in East Asian versions.
 pub fn cell(input: &str) -> String {
     let line = line(input);
-    if line.starts_with(['=', '+', '-', '@']) { format!("'{line}") } else { line }
+    if line.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']) { format!("'{line}") } else { line }
+}
+
+/// A text of JSON that shows as it is: what no terminal should get is written as `\u202e`. Such characters stand in its strings only.
+pub fn json(text: &str) -> Cow<'_, str> {
+    let raw = |c: char| c.is_control() || deceptive(c);
+    if !text.contains(raw) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match raw(c) {
+            // All of them lie in the Basic Multilingual Plane. Writing to a String can't fail.
+            true => drop(write!(out, "\\u{:04x}", u32::from(c))),
+            false => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Text for a mail's header field that no reader takes for an encoded word (RFC 2047): what is in one was looked at by nobody.
+pub fn literal(text: &str) -> String {
+    text.replace("=?", "= ?")
 }
 
 /// [`line`], cut at so many characters with `…` for what is gone.
@@ -88,6 +112,14 @@ mod tests {
         assert_eq!(cut("abcdef", 4), "abc…");
         assert_eq!(cut("abcd", 4), "abcd");
         assert_eq!(cut("äöüß", 3), "äö…");
+    }
+
+    #[test]
+    fn json_shows_as_it_is() {
+        let value = serde_json::json!({"a\u{202e}b": "c\u{9b}\n\u{7f}é\u{2066}"});
+        let shown = json(&value.to_string()).into_owned();
+        assert_eq!(shown, r#"{"a\u202eb":"c\u009b\n\u007fé\u2066"}"#);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Draft<'_> {
         let mut builder = Message::builder()
             .envelope(envelope.clone())
             .from(from)
-            .subject(clean::cut(self.subject, clean::SUBJECT_CHARS))
+            .subject(clean::literal(&clean::cut(self.subject, clean::SUBJECT_CHARS)))
             .date(self.date.into())
             .message_id(Some(format!("<{}@{}>", self.id, self.hostname)));
         for mailbox in to {
@@ -203,9 +203,12 @@ mod tests {
     #[test]
     fn no_field_can_be_smuggled_in() {
         let letter = draft("ops@example.com", "hi\r\nBcc: victim@example.org\r\n\r\nbody").letter(Attach::Plain).unwrap();
-        let headers = headers(&letter);
-        assert!(headers.contains("Subject: hi Bcc: victim@example.org body\r\n"), "{headers}");
+        let plain = headers(&letter);
+        assert!(plain.contains("Subject: hi Bcc: victim@example.org body\r\n"), "{plain}");
         assert_eq!(letter.envelope.to().len(), 1);
+        // Not by an encoded word either (RFC 2047), whose content a reader decodes.
+        let encoded = headers(&draft("ops@example.com", "=?utf-8?q?=1B[2J=0D=0ABcc:_v?=").letter(Attach::Plain).unwrap());
+        assert!(encoded.contains("Subject: = ?utf-8?q?=1B[2J=0D=0ABcc:_v?="), "{encoded}");
         for bad in ["", " , ", "a@example.org\r\nBcc: b@example.org", "nobody", "<>"] {
             assert!(matches!(draft(bad, "x").letter(Attach::Plain), Err(Unfit::To(_))), "{bad:?}");
         }

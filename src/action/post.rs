@@ -80,9 +80,10 @@ impl Poster {
             Err(Fault::Later(error)) => return Outcome::Later { error, after: None, blame: Blame::Us },
             Err(Fault::Dead(error)) => return Outcome::Dead { error },
         };
+        let secrets = secret_words(request.headers());
         match self.client.execute(request).await {
             Ok(response) if response.status().is_success() => Outcome::Done,
-            Ok(response) => self.refused(response).await,
+            Ok(response) => self.refused(response, &secrets).await,
             Err(error) => Outcome::Later { error: reason(error), after: None, blame: Blame::Target },
         }
     }
@@ -119,7 +120,7 @@ impl Poster {
         self.client.post(url).headers(headers).body(body).build().map_err(|error| Fault::Dead(reason(error)))
     }
 
-    async fn refused(&self, mut response: Response) -> Outcome {
+    async fn refused(&self, mut response: Response, secrets: &[String]) -> Outcome {
         let status = response.status();
         let after = response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?, (self.now)()));
         let mut answer = Vec::new();
@@ -130,7 +131,8 @@ impl Poster {
                 break;
             }
         }
-        let answer = clean::cut(&String::from_utf8_lossy(&answer), 200);
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let answer = clean::cut(&secrets.iter().fold(answer, |answer, secret| answer.replace(secret, "…")), 200);
         let error = if answer.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {answer}") };
         match status {
             StatusCode::GONE => Outcome::Dead { error },
@@ -181,6 +183,14 @@ fn secret_header(prefix: &str, file: &Path) -> Result<HeaderValue, String> {
         .map_err(|_| format!("the secret {shown} can't stand in a header: it is one line without control characters"))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// What a target may not have said in an error of ours: some answer with the very request. Short words are no secrets, but `Bearer` and the like.
+fn secret_words(headers: &HeaderMap) -> Vec<String> {
+    const LEAST: usize = 8;
+    let secret = headers.values().filter(|value| value.is_sensitive()).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let words = secret.flat_map(|value| value.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+    words.filter(|word| word.len() >= LEAST).collect()
 }
 
 fn text_header(text: &str) -> Result<HeaderValue, Fault> {

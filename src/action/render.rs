@@ -4,6 +4,7 @@
 //! knows is an error already when the configuration is read, see [`check_source`].
 
 use std::{
+    collections::BTreeSet,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
 };
@@ -117,6 +118,13 @@ pub fn check_source(kind: Kind, source: &str) -> Result<(), String> {
 /// [`check_source`] for the subject, text or HTML of a report, which have names of their own: [`report::NAMES`].
 pub fn check_report_source(kind: Kind, source: &str) -> Result<(), String> {
     check(REPORT, kind, source, &report::NAMES, [report::sample, report::bare])
+}
+
+/// The facts that a source names, in order. Of one that is no template, none.
+pub fn names(source: &str) -> BTreeSet<String> {
+    let environment = environment(FACTS, Kind::Text);
+    let template = environment.template_from_named_str("template", source);
+    template.map(|template| template.undeclared_variables(false).into_iter().collect()).unwrap_or_default()
 }
 
 fn check(limits: Limits, kind: Kind, source: &str, names: &[&str], [sample, bare]: [fn() -> Context; 2]) -> Result<(), String> {

@@ -63,7 +63,9 @@ pub fn given(source: &str, context: &Context) -> Result<Given, String> {
             continue;
         }
         let kind = if ADDRESSES.contains(&field_name.to_ascii_lowercase().as_str()) { Kind::Address } else { Kind::HttpHeader };
-        let value = render::render(kind, value.trim(), context).map_err(|error| format!("{field_name}: {error}"))?;
+        let rendered = render::render(kind, value.trim(), context).map_err(|error| format!("{field_name}: {error}"))?;
+        // The operator's own encoded words stay; a value's are none.
+        let value = if value.contains('{') { clean::literal(&rendered) } else { rendered };
         given.fields.push((field_name.to_owned(), value));
     }
     if given.fields.is_empty() {

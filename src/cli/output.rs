@@ -3,7 +3,10 @@
 use std::io::{self, IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
 use serde_json::Value;
+
+use crate::action::clean;
 
 /// Where a command's rows go.
 pub struct Output {
@@ -22,8 +25,7 @@ impl Output {
 
     /// One JSON object on a line.
     pub fn object(&mut self, row: &Value) -> io::Result<()> {
-        serde_json::to_writer(&mut self.out, row)?;
-        self.out.write_all(b"\n")
+        json_line(&mut self.out, row)
     }
 
     /// One row of CSV (RFC 4180).
@@ -58,6 +60,11 @@ impl Output {
     }
 }
 
+/// One JSON object on a line, fit for a terminal, too: what strangers wrote is escaped where it could steer one.
+pub fn json_line(out: &mut dyn Write, row: &impl Serialize) -> io::Result<()> {
+    writeln!(out, "{}", clean::json(&serde_json::to_string(row)?))
+}
+
 /// The text of a JSON value as a person reads it; nothing for null.
 pub fn cell(value: &Value) -> String {
     match value {
@@ -71,8 +78,7 @@ pub fn cell(value: &Value) -> String {
 
 /// Strangers' text must not steer the terminal, nor turn the direction in which it is read (Unicode's bidirectional controls).
 pub fn printable(text: &str) -> String {
-    let steers =
-        |c: char| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    let steers = |c: char| c.is_control() || clean::deceptive(c) || matches!(c, '\u{200b}'..='\u{200d}');
     text.chars().map(|c| if steers(c) { ' ' } else { c }).collect()
 }
 

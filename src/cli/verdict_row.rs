@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::output::printable;
+use super::output::{json_line, printable};
 use crate::{
     classify::{Telling, Verdict},
     message::Header,
@@ -53,8 +53,7 @@ impl<'a> MailRow<'a> {
     }
 
     pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
-        serde_json::to_writer(&mut *out, self)?;
-        out.write_all(b"\n")
+        json_line(out, self)
     }
 
     /// One line for each recipient under fixed columns, so that a million mails need no more memory than one.

@@ -20,8 +20,9 @@ impl Problem {
     /// `file:line: key: what`, one line.
     pub fn told(&self, file: &Path) -> String {
         let key = if self.key.is_empty() { String::new() } else { format!("{}: ", self.key) };
-        // A library's message may have several lines.
-        format!("{}:{}: {key}{}", file.display(), self.line, self.what.replace('\n', ", "))
+        // A library's message may have several lines, and what is quoted of the file any character.
+        let told = format!("{key}{}", self.what.replace('\n', ", ")).replace(char::is_control, " ");
+        format!("{}:{}: {told}", file.display(), self.line)
     }
 }
 

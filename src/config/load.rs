@@ -87,6 +87,7 @@ fn sections(top: Table<'_>, files: &Files) -> Option<Config> {
         templates: &templates,
         smtp: smtp.as_ref(),
         has_mail,
+        by_id: verp.as_ref().is_some_and(|verp| verp.codec.by_id()),
         keep: &keep,
         sequences: &sequence::names(&top.list("sequence")),
         reports: &sequence::names(&top.list("report")),

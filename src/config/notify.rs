@@ -12,7 +12,7 @@ use super::{
 };
 use crate::action::{
     MailTask, Todo,
-    render::{Kind, check_source},
+    render::{self, Kind, check_source},
 };
 
 const DIGEST_MAX: Duration = Duration::from_secs(7 * 86_400);
@@ -54,7 +54,21 @@ fn recipients(at: &At<'_>, means: &Means<'_>) -> Option<String> {
 
 fn recipient(at: &At<'_>, means: &Means<'_>) -> Option<String> {
     let text = source(at, Kind::Address)?;
-    if names::is_template(&text) { Some(text) } else { mailbox(at, means) }
+    if !names::is_template(&text) {
+        return mailbox(at, means);
+    }
+    // A bounce that could choose to whom we write would make us write to strangers.
+    let person = ["address", "local", "domain"];
+    let vouched = |name: &str| ["fields", "campaign"].contains(&name) || (!means.by_id && person.contains(&name));
+    match render::names(&text).into_iter().find(|name| !vouched(name)) {
+        Some(name) if person.contains(&name.as_str()) => at.fail(format_args!(
+            "'{name}' is what the bounce says where verp.pattern names people by {{id}}, and it may not choose to whom we write; name a fixed address"
+        )),
+        Some(name) => at.fail(format_args!(
+            "'{name}' is what the bounce says, and it may not choose to whom we write; write address, or name a fixed address"
+        )),
+        None => Some(text),
+    }
 }
 
 /// A mailbox that is none of ours.

@@ -14,6 +14,8 @@ pub struct Means<'a> {
     pub templates: &'a BTreeMap<String, MailTemplate>,
     pub smtp: Option<&'a Smtp>,
     pub has_mail: bool,
+    /// People are named by the sender's own ids, so that nothing but the bounce tells their address.
+    pub by_id: bool,
     pub keep: &'a Keep,
     /// Names.
     pub sequences: &'a [String],

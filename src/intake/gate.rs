@@ -29,6 +29,8 @@ pub struct Policy {
     pub postmaster: Option<String>,
     /// The operator's own rules, tried first.
     pub operator_rules: Arc<OperatorRules>,
+    /// As it stands in the Message-IDs of our own mail.
+    pub hostname: String,
     /// Whether a stamp of any age is as good as a new one: for mails of the past.
     pub any_age: bool,
 }
@@ -41,6 +43,7 @@ impl Policy {
             unsigned_may_fire: config.verp.unsigned_may_fire.clone(),
             postmaster: config.smtp.postmaster.clone(),
             operator_rules: config.operator_rules.clone(),
+            hostname: config.hostname.clone(),
             any_age: false,
         }
     }

@@ -59,6 +59,9 @@ impl Resolver<'_> {
     }
 
     fn inputs(&self) -> Vec<MailInput> {
+        if self.of_our_own() {
+            return vec![self.own()];
+        }
         match &self.mailbox.door {
             Door::Verp(decoded) => vec![self.verp(decoded)],
             Door::Own(_) => vec![self.own()],
@@ -114,6 +117,20 @@ impl Resolver<'_> {
         let key = verdict.address.as_deref().map(|address| self.gate().codec().key_of_address(address));
         let fires = !self.policy.require_signature || self.policy.unsigned_may_fire.contains(&verdict.status);
         self.input(key, None, if fires { Standing::Full } else { Standing::Unsigned }, false, verdict)
+    }
+
+    /// A notification, alert or report of ours that somebody's forwarding leads back here as it is. Who forges that only keeps his own mail from
+    /// firing anything.
+    fn of_our_own(&self) -> bool {
+        let header = &self.report.header;
+        let job = header.other.iter().find(|(name, _)| name == "x-bounced-job").map(|(_, value)| value.trim());
+        let written = job.zip(header.message_id.as_deref()).is_some_and(|(job, id)| {
+            let id = id.trim_start_matches('<').trim_end_matches('>');
+            id.strip_prefix(job)
+                .and_then(|rest| rest.strip_prefix('@'))
+                .is_some_and(|host| host.eq_ignore_ascii_case(&self.policy.hostname))
+        });
+        written && header.auto_submitted.as_deref() == Some("auto-generated")
     }
 
     /// A mail of our own came back: recorded, and nothing more, or one notification would beget the next.

@@ -91,6 +91,11 @@ impl Codec {
         })
     }
 
+    /// Whether return addresses bear the sender's own ids, which say nobody's address.
+    pub fn by_id(&self) -> bool {
+        self.pattern.names() == Names::Id
+    }
+
     /// No hash key is configured: people's keys come from one that the daemon made, see [`Codec::with_own_key`].
     pub fn needs_own_key(&self) -> bool {
         self.own_key_needed

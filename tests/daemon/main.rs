@@ -5,10 +5,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod backscatter;
 mod counting;
 mod doors;
 mod firing;
 mod guard;
+mod injection;
 mod keeping;
 mod letters;
 mod operator;
@@ -18,7 +20,10 @@ mod posts;
 mod reports;
 mod resends;
 mod rules;
+mod secrets;
 mod sequences;
 mod service;
+mod stranger;
 mod targets;
 mod telling;
+mod upheaval;

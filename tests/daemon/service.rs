@@ -1,10 +1,11 @@
 //! Life as a service: reload, stop, readiness, sockets that are passed, TLS.
 
 use std::{
-    fs,
+    fs, io,
     net::TcpListener,
     os::{fd::OwnedFd, unix::net::UnixDatagram},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use rcgen::CertifiedKey;
@@ -106,35 +107,73 @@ fn an_idle_session_does_not_hold_up_a_stop() {
     assert!(daemon.wait().success());
 }
 
+/// What systemd hears.
+struct Ear(UnixDatagram);
+
+impl Ear {
+    /// Starts the daemon as a service with a watchdog of two seconds.
+    fn start(setup: Setup, failpoints: &str) -> (Daemon, Ear) {
+        let path = setup.dir.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        let mut daemon = setup.asleep();
+        let mut command = Command::new("sh");
+        command.args(["-c", "WATCHDOG_USEC=2000000 WATCHDOG_PID=$$ exec \"$@\"", "sh"]).env("NOTIFY_SOCKET", &path);
+        command.arg(&daemon.binary).arg("--config").arg(daemon.setup.config_path()).arg("run").env("FAILPOINTS", failpoints);
+        let log = fs::File::create(daemon.log_path()).unwrap();
+        daemon.adopt(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap());
+        (daemon, Ear(socket))
+    }
+
+    fn within(&self, patience: Duration) -> io::Result<String> {
+        self.0.set_read_timeout(Some(patience)).unwrap();
+        let mut buffer = [0; 4096];
+        let length = self.0.recv(&mut buffer)?;
+        Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
+    }
+
+    fn await_word(&self, word: &str) {
+        await_some(word, || {
+            let message = self.within(PATIENCE).unwrap_or_else(|error| panic!("{word}: {error}"));
+            message.lines().any(|line| line == word).then_some(())
+        });
+    }
+}
+
 /// sd_notify(3): READY, the watchdog's ping, RELOADING and READY again, STOPPING.
 #[test]
 fn systemd_is_told() {
-    let setup = Setup::new("smtp://127.0.0.1:9");
-    let path = setup.dir.path().join("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut daemon = setup.asleep();
-    let mut command = Command::new("sh");
-    command.args(["-c", "WATCHDOG_USEC=2000000 WATCHDOG_PID=$$ exec \"$@\"", "sh"]).env("NOTIFY_SOCKET", &path);
-    command.arg(&daemon.binary).arg("--config").arg(daemon.setup.config_path()).arg("run");
-    daemon.adopt(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-    let heard = |word: &str| {
-        await_some(word, || {
-            let mut buffer = [0; 4096];
-            let length = socket.recv(&mut buffer).unwrap_or_else(|error| panic!("{word}: {error}"));
-            let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
-            message.lines().any(|line| line == word).then_some(message)
-        })
-    };
-    heard("READY=1");
-    heard("WATCHDOG=1");
-    heard("WATCHDOG=1");
+    let (mut daemon, ear) = Ear::start(Setup::new("smtp://127.0.0.1:9"), "");
+    ear.await_word("READY=1");
+    ear.await_word("WATCHDOG=1");
+    ear.await_word("WATCHDOG=1");
     daemon.signal(Signal::HUP);
-    heard("RELOADING=1");
-    heard("READY=1");
+    ear.await_word("RELOADING=1");
+    ear.await_word("READY=1");
     daemon.signal(Signal::TERM);
-    heard("STOPPING=1");
+    ear.await_word("STOPPING=1");
     assert!(daemon.wait().success());
+}
+
+/// The writer stands still in the middle of a commit: systemd hears nothing more and would restart the daemon, and the mail has no 250.
+#[test]
+fn a_frozen_store_stops_the_pings() {
+    let (daemon, ear) = Ear::start(Setup::new("smtp://127.0.0.1:9"), "before-flush=pause");
+    ear.await_word("READY=1");
+    ear.await_word("WATCHDOG=1");
+    let rcpt = daemon.verp("alice@example.org", None);
+    let mut client = Client::connect(daemon.smtp());
+    for line in ["MAIL FROM:<>", &format!("RCPT TO:<{rcpt}>")] {
+        client.command(line).expect("250");
+    }
+    client.command("DATA").expect("354");
+    client.write(&[&Bounce::unknown_user(1, &rcpt, "alice@example.org").postfix()[..], b".\r\n"].concat()).unwrap();
+    // What was under way when it froze, and then no ping for longer than systemd waits.
+    let late: Vec<String> = (0..8).map_while(|_| ear.within(Duration::from_secs(4)).ok()).collect();
+    assert!(late.len() < 8, "still pinging: {late:?}");
+    assert!(daemon.log().contains("the watchdog is not pinged"), "{}", daemon.log());
+    // The rest of the daemon lives; only the store stands still.
+    Client::connect(daemon.smtp()).command("NOOP").expect("250");
+    assert!(client.silent(), "no 250 for what isn't durable");
 }
 
 /// sd_listen_fds(3): port 25 without a capability. The shell moves its standard input to descriptor 3 and becomes the daemon.

@@ -1,6 +1,6 @@
 //! Targets that want to be asked gently, and one that fails and recovers.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, fs, time::Duration};
 
 use rustix::process::Signal;
 
@@ -9,6 +9,7 @@ use crate::support::{
     PATIENCE, await_mail, await_some, await_within,
     client::Client,
     daemon::{Daemon, Setup},
+    gate::Gate,
     http_catcher::{Answer, HttpCatcher},
     mail_catcher::MailCatcher,
     mails::Bounce,
@@ -104,4 +105,53 @@ fn a_relay_that_refuses_connections_is_left_alone() {
     assert!(daemon.log().contains("host=\"mail\""), "{}", daemon.log());
     daemon.text(&["outbox", "retry", jobs[0]["id"].as_str().unwrap()]);
     await_some("one more attempt, and no more", || daemon.log().contains("the target still fails").then_some(()));
+}
+
+/// Resident memory, MiB.
+fn memory(daemon: &Daemon) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
+
+/// The relay and the HTTP target take connections and never answer, while thousands of jobs gather: mail comes in as ever, the jobs are not
+/// held in memory, and when the targets answer each is delivered.
+#[test]
+fn hanging_targets_hold_up_nothing() {
+    const MAILS: u64 = 200;
+    const POSTS: usize = 32;
+    let (catcher, http) = (MailCatcher::start(), HttpCatcher::start());
+    let address = |url: String| url.split("://").nth(1).unwrap().parse().unwrap();
+    let (relay, target) = (Gate::before(address(catcher.url())), Gate::before(address(http.url(""))));
+    let post = format!("{{ post = {{ url = \"http://{}/\", concurrency = 32 }} }}, ", target.address);
+    let daemon = Setup::new(&format!("smtp://{}", relay.address))
+        .with(&each_time(&format!("{} {{ mail = {{ to = \"crm@example.com\", template = \"t\" }} }}", post.repeat(POSTS))))
+        .with("[templates]\nt = { subject = \"s\", body = \"b\" }\n[guard]\nhard_bounces_per_domain = \"never\"")
+        .start();
+    let jobs = |state: &str| -> usize {
+        let page = get(daemon.setup.metrics, "/metrics");
+        let row = page.lines().find_map(|line| line.strip_prefix(&format!("bounced_jobs{{state=\"{state}\"}} ")));
+        row.map_or(0, |count| count.parse().unwrap())
+    };
+    bounces(&daemon, 0..MAILS / 5);
+    let few = memory(&daemon);
+    bounces(&daemon, MAILS / 5..MAILS);
+    let all = MAILS as usize * (POSTS + 1);
+    assert_eq!((jobs("waiting") + jobs("running"), jobs("done")), (all, 0));
+    assert!(jobs("running") < 100, "{}", jobs("running"));
+    let many = memory(&daemon);
+    assert!(many < few + 16, "{few} MiB with {} jobs, {many} MiB with {all}", all / 5);
+
+    relay.open();
+    target.open();
+    // Whoever mended something need not wait.
+    daemon.signal(Signal::HUP);
+    await_within(PATIENCE * 2, "all jobs done", || (jobs("done") == all).then_some(()));
+    let posts: BTreeSet<_> = http.asked().iter().map(|asked| asked.header("webhook-id").unwrap().to_owned()).collect();
+    assert_eq!(posts.len(), MAILS as usize * POSTS);
+    let mails = catcher.mails();
+    let mails: BTreeSet<_> =
+        mails.iter().filter(|mail| mail.to == ["crm@example.com"]).filter_map(|mail| mail.header("x-bounced-job")).collect();
+    assert_eq!(mails.len(), MAILS as usize);
+    assert_eq!(daemon.count("status", "hard-bounce"), MAILS);
 }

@@ -1,5 +1,8 @@
 //! What is fuzzed: each function takes any bytes and panics where a promise is broken. Shared by the fuzz targets and by tests/fuzz_smoke.rs.
 
+mod config;
+mod framing;
+
 use std::{net::Ipv4Addr, sync::LazyLock, time::Duration};
 
 use bounced::{
@@ -13,6 +16,9 @@ use bounced::{
     taxonomy::Status,
     verp::{Codec, Form, Pattern, Payload, Spec},
 };
+
+pub use config::config;
+pub use framing::framing;
 
 /// Any bytes give a bounded report, and the shown structure is the one that was read.
 pub fn message(data: &[u8]) {

@@ -114,6 +114,15 @@ impl Client {
         }
     }
 
+    /// Whether nothing has been said up to now.
+    pub fn silent(&mut self) -> bool {
+        let Wire::Plain(stream) = self.wire.get_mut() else { panic!("under TLS or gone") };
+        stream.set_nonblocking(true).unwrap();
+        let looked = stream.peek(&mut [0]);
+        stream.set_nonblocking(false).unwrap();
+        looked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+
     pub fn try_command(&mut self, line: &str) -> io::Result<Reply> {
         self.write(format!("{line}\r\n").as_bytes())?;
         self.reply()
@@ -173,9 +182,19 @@ impl Client {
     }
 
     pub fn try_starttls(&mut self, name: &str, trusted: &CertificateDer<'_>) -> io::Result<()> {
-        self.command("STARTTLS").expect("220");
+        self.try_starttls_any(name, std::slice::from_ref(trusted))
+    }
+
+    /// [`Client::starttls`], trusting several.
+    pub fn try_starttls_any(&mut self, name: &str, trusted: &[CertificateDer<'_>]) -> io::Result<()> {
+        match self.try_command("STARTTLS")? {
+            Reply { code: 220, .. } => {}
+            other => return Err(io::Error::other(format!("STARTTLS: {other:?}"))),
+        }
         let mut roots = RootCertStore::empty();
-        roots.add(trusted.clone().into_owned()).unwrap();
+        for certificate in trusted {
+            roots.add(certificate.clone().into_owned()).unwrap();
+        }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let config = config.with_root_certificates(roots).with_no_client_auth();

@@ -111,7 +111,15 @@ impl Setup {
     /// The daemon, not started: for commands that open the store themselves.
     pub fn asleep(self) -> Daemon {
         self.write();
-        Daemon { setup: self, binary: BINARY.into(), run_args: Vec::new(), under: None, failpoints: None, child: None }
+        Daemon {
+            setup: self,
+            binary: BINARY.into(),
+            run_args: Vec::new(),
+            under: None,
+            failpoints: None,
+            env: Vec::new(),
+            child: None,
+        }
     }
 }
 
@@ -141,6 +149,8 @@ pub struct Daemon {
     pub under: Option<Vec<String>>,
     /// Where it dies by itself (`fail` crate), from its next start on.
     pub failpoints: Option<String>,
+    /// More of its environment.
+    pub env: Vec<(String, String)>,
     child: Option<Child>,
 }
 
@@ -183,6 +193,7 @@ impl Daemon {
         command.arg("--config").arg(self.setup.config_path()).arg("run").args(&self.run_args);
         command.env_remove("NOTIFY_SOCKET").env_remove("LISTEN_FDS").env_remove("FAILPOINTS");
         command.envs(self.failpoints.iter().map(|points| ("FAILPOINTS", points)));
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         command.spawn().unwrap()
     }

@@ -9,6 +9,7 @@ pub mod client;
 pub mod daemon;
 pub mod deeds;
 pub mod filesystem;
+pub mod gate;
 pub mod http_catcher;
 pub mod journey;
 pub mod mail_catcher;

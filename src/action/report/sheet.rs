@@ -44,17 +44,9 @@ impl Writer {
     /// One row with its line end.
     pub fn row(&mut self, cells: impl Iterator<Item = String>) -> Result<Vec<u8>, String> {
         let failed = |error: &dyn std::fmt::Display| format!("the CSV can't be written: {error}");
-        self.0.write_record(cells.map(|cell| harmless(clean::line(&cell)))).map_err(|error| failed(&error))?;
+        self.0.write_record(cells.map(|cell| clean::cell(&cell))).map_err(|error| failed(&error))?;
         let writer = std::mem::take(self).0;
         writer.into_inner().map_err(|error| failed(&error))
-    }
-}
-
-/// The signs of width two do the same in East Asian versions.
-fn harmless(cell: String) -> String {
-    match cell.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠']) {
-        true => format!("'{cell}"),
-        false => cell,
     }
 }
 

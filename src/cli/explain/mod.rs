@@ -24,6 +24,7 @@ use super::{
     classify::verp_address,
     ended::{Failed, finish},
     mails,
+    output::json_line,
 };
 use crate::{
     classify::{Envelope, OperatorRules, explain},
@@ -61,8 +62,7 @@ fn show(config: &Path, given: bool, args: &ExplainArgs) -> Result<(), Failed> {
     };
     let mut out = io::stdout().lock();
     if args.json {
-        serde_json::to_writer(&mut out, &object(stored, explanation)?).map_err(io::Error::from)?;
-        return Ok(writeln!(out)?);
+        return Ok(json_line(&mut out, &object(stored, explanation)?)?);
     }
     let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let mut printer = Printer::new(&mut out, colour);
