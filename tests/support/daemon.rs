@@ -111,15 +111,7 @@ impl Setup {
     /// The daemon, not started: for commands that open the store themselves.
     pub fn asleep(self) -> Daemon {
         self.write();
-        Daemon {
-            setup: self,
-            binary: BINARY.into(),
-            run_args: Vec::new(),
-            under: None,
-            failpoints: None,
-            env: Vec::new(),
-            child: None,
-        }
+        Daemon { setup: self, binary: BINARY.into(), run_args: Vec::new(), under: None, failpoints: None, env: Vec::new(), child: None }
     }
 }
 
