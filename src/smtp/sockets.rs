@@ -7,6 +7,10 @@ use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener},
 };
 
+/// Connections that may wait to be accepted; the system lowers it to what it allows. With the standard library's 128, some of a burst of
+/// a few hundred were dropped after their handshake, and their clients waited in vain for the banner.
+const BACKLOG: i32 = 4096;
+
 #[derive(Debug, thiserror::Error)]
 #[error("smtp.listen: cannot listen on {address}: {source}")]
 pub struct BindError {
@@ -38,6 +42,7 @@ pub fn bind_beside(addresses: &[SocketAddr], held: &[SocketAddr]) -> Result<Vec<
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
+    socket2::SockRef::from(&listener).listen(BACKLOG)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
