@@ -39,6 +39,7 @@ mod open;
 mod options;
 mod outbox;
 mod overlay;
+mod pace;
 mod people;
 mod person_row;
 mod query;
