@@ -21,6 +21,9 @@ pub fn add(row: Row) {
 
 pub fn print(out: &mut dyn Write) -> io::Result<()> {
     let rows = std::mem::take(&mut *ROWS.lock().unwrap_or_else(PoisonError::into_inner));
+    if rows.is_empty() {
+        return Ok(());
+    }
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY).set_header(["", "bounced", "beside it", "ratio", "goal"]);
     for Row { what, ours, theirs, ratio, goal } in rows {
