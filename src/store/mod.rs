@@ -39,7 +39,6 @@ mod open;
 mod options;
 mod outbox;
 mod overlay;
-mod pace;
 mod people;
 mod person_row;
 mod query;

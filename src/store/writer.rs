@@ -24,13 +24,15 @@ use super::{
     keys,
     marker::{self, Marker},
     overlay::Rows,
-    pace::{self, Pace},
     rows::{State, encode},
     scopes,
     segments::Stream,
     shared::Shared,
     timers,
 };
+/// The most of a batch: more would make the first wait for the last.
+const BATCH_COMMANDS: usize = 256;
+const BATCH_BYTES: usize = 8 << 20;
 
 /// The most timers of one turn: mail that waits comes in between.
 const TIMERS: usize = 256;
@@ -41,9 +43,8 @@ const BEAT: Duration = Duration::from_millis(500);
 /// The same while there is more to expire.
 const STEP_PAUSE: Duration = Duration::from_millis(20);
 
-/// While mail comes in, one step of expiry comes after so many commits, or events: it can let go of twice as many.
+/// While mail comes in, one step of expiry comes after so many commits.
 const COMMITS_PER_STEP: u32 = 16;
-const EVENTS_PER_STEP: u64 = 100;
 
 /// With nothing to expire, the next look comes after so long.
 const EXPIRE_PAUSE: Duration = Duration::from_secs(60);
@@ -62,12 +63,9 @@ pub struct Writer {
     pub events: Stream,
     pub raw: Stream,
     pub state: State,
-    pub pace: Pace,
     pub marked: u64,
     pub marked_at: Instant,
     pub commits: u32,
-    /// The next event's id at the last step.
-    pub stepped: u64,
     pub next_step: Instant,
     /// Whether the last step of expiry found something.
     pub more: bool,
@@ -81,7 +79,7 @@ impl Writer {
             self.shared.beat();
             let turn = match inbox.recv_timeout(self.patience()) {
                 Ok(first) => {
-                    let work = pace::gather(first, inbox, &mut self.pace);
+                    let work = gather(first, inbox);
                     catch_unwind(AssertUnwindSafe(|| self.turn(work)))
                 }
                 Err(RecvTimeoutError::Timeout) => catch_unwind(AssertUnwindSafe(|| self.idle().map(|()| false))),
@@ -143,8 +141,7 @@ impl Writer {
             self.run_timers()?;
         }
         self.commits = self.commits.wrapping_add(1);
-        let many = self.state.next_event.saturating_sub(self.stepped) >= EVENTS_PER_STEP;
-        if !last && (many || self.commits.is_multiple_of(COMMITS_PER_STEP)) {
+        if !last && self.commits.is_multiple_of(COMMITS_PER_STEP) {
             self.housekeep()?;
         }
         Ok(last)
@@ -267,7 +264,6 @@ impl Writer {
 
     /// One small step of what keeps the store small.
     fn housekeep(&mut self) -> Result<(), StoreError> {
-        self.stepped = self.state.next_event;
         if self.state.next_event.saturating_sub(self.marked) >= MARKER_EVENTS {
             self.renew_marker()?;
         }
@@ -306,6 +302,18 @@ impl Writer {
         (self.marked, self.marked_at) = (marker.next_event, Instant::now());
         Ok(())
     }
+}
+
+/// What waits already, up to a batch's most.
+fn gather(first: Command, inbox: &Receiver<Command>) -> Vec<Command> {
+    let mut bytes = first.bytes();
+    let mut work = vec![first];
+    while work.len() < BATCH_COMMANDS && bytes < BATCH_BYTES {
+        let Ok(command) = inbox.try_recv() else { break };
+        bytes = bytes.saturating_add(command.bytes());
+        work.push(command);
+    }
+    work
 }
 
 /// After a failure: everyone is told so, until nobody is left.
