@@ -21,7 +21,7 @@ use lettre::{
         extension::{ClientId, Extension, MailBodyParameter, MailParameter},
     },
 };
-use tokio::time::timeout;
+use tokio::{net::TcpStream, time::timeout};
 
 use super::{self as action, Relay, Security};
 use super::{clean, compose::Letter};
@@ -95,7 +95,7 @@ impl Transport {
     }
 
     async fn dialogue(&self, host: &str, port: u16, security: Security, letter: &Letter) -> Result<(), SendError> {
-        let mut relay = self.connect(host, port, security).await.map_err(|error| SendError::Later(reason(&error)))?;
+        let mut relay = self.connect(host, port, security).await?;
         if let Some(credentials) = self.credentials()? {
             relay.auth(DEFAULT_MECHANISMS, &credentials).await.map_err(|error| SendError::Later(reason(&error)))?;
         }
@@ -105,11 +105,20 @@ impl Transport {
         result
     }
 
-    async fn connect(&self, host: &str, port: u16, security: Security) -> Result<AsyncSmtpConnection, smtp::Error> {
-        let wrapped = if security == Security::Tls { Some(self.tls(host)?) } else { None };
-        let mut relay = AsyncSmtpConnection::connect_tokio1((host, port), Some(self.deadline), &self.hello, wrapped, None).await?;
+    async fn connect(&self, host: &str, port: u16, security: Security) -> Result<AsyncSmtpConnection, SendError> {
+        let lettre = |error: smtp::Error| SendError::Later(reason(&error));
+        if security == Security::Tls {
+            let tls = self.tls(host).map_err(lettre)?;
+            let wrapped = AsyncSmtpConnection::connect_tokio1((host, port), Some(self.deadline), &self.hello, Some(tls), None);
+            return wrapped.await.map_err(lettre);
+        }
+        let stream = TcpStream::connect((host, port)).await.map_err(|error| SendError::Later(format!("Connection error: {error}")))?;
+        // lettre writes the final dot by itself, so that Nagle's algorithm would hold it back until the relay's delayed acknowledgement of the
+        // mail: 40 ms. A connection that can't have it still works.
+        let _ = stream.set_nodelay(true);
+        let mut relay = AsyncSmtpConnection::connect_with_transport(Box::new(stream), &self.hello).await.map_err(lettre)?;
         if security == Security::StartTls {
-            relay.starttls(self.tls(host)?, &self.hello).await?;
+            relay.starttls(self.tls(host).map_err(lettre)?, &self.hello).await.map_err(lettre)?;
         }
         Ok(relay)
     }

@@ -1,4 +1,5 @@
-//! The bounded pool in which mails are told: parsing is work for a core, not for the network's threads.
+//! The bounded pool in which large mails are told: parsing them is work for a core, not for the network's threads. What is as small as bounces
+//! mostly are is told where it came in: two hand-overs between threads would cost more than the telling.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -20,6 +21,14 @@ pub struct Panicked;
 impl Pool {
     pub fn new() -> Pool {
         Pool { places: Semaphore::new(available_parallelism().map_or(1, usize::from)) }
+    }
+
+    /// Runs `work` here and now: for what takes less than handing it to another thread and back.
+    ///
+    /// # Errors
+    /// [`Panicked`] when it did; the daemon goes on.
+    pub fn at_once<T>(&self, work: impl FnOnce() -> T) -> Result<T, Panicked> {
+        catch_unwind(AssertUnwindSafe(work)).map_err(|_| Panicked)
     }
 
     /// Runs `work` on a thread of its own kind.
@@ -46,5 +55,7 @@ mod tests {
         let pool = Pool::new();
         assert!(pool.run(|| -> () { panic!("hostile") }).await.is_err());
         assert_eq!(pool.run(|| 7).await.ok(), Some(7));
+        assert!(pool.at_once(|| -> () { panic!("hostile") }).is_err());
+        assert_eq!(pool.at_once(|| 7).ok(), Some(7));
     }
 }

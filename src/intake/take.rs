@@ -21,6 +21,9 @@ use crate::{
 /// RFC 5321, section 6.3 asks for a limit on hops; what bounces rarely has ten.
 const MAX_RECEIVED: usize = 25;
 
+/// Octets up to which a mail is told where it came in: a tenth of a millisecond mostly, two at worst.
+const SMALL: usize = 16 * 1024;
+
 /// Mails passed on to `smtp.postmaster` in an hour; what comes above is recorded with its raw mail kept.
 const FORWARDS_PER_HOUR: usize = 20;
 
@@ -99,13 +102,14 @@ impl Intake {
     /// See [`Failure`]; nothing was recorded then.
     pub async fn take(&self, arrival: Arrival) -> Reply {
         let (policy, today) = (self.policy(), self.today());
-        let told = {
+        let begun = std::time::Instant::now();
+        let told = if arrival.raw.len() <= SMALL {
+            self.pool.at_once(|| tell(&arrival, &policy, today))
+        } else {
             let (arrival, policy) = (arrival.clone(), policy.clone());
-            let begun = std::time::Instant::now();
-            let told = self.pool.run(move || tell(&arrival, &policy, today)).await;
-            histogram!("bounced_tell_seconds").record(begun.elapsed());
-            told
+            self.pool.run(move || tell(&arrival, &policy, today)).await
         };
+        histogram!("bounced_tell_seconds").record(begun.elapsed());
         let mut inputs = match told {
             Ok(told) => told?,
             Err(_) => {
@@ -115,12 +119,13 @@ impl Intake {
             }
         };
         self.limit_forwards(&mut inputs);
-        let batch = inputs.iter().cloned().map(Input::Mail).collect();
-        let recorded = self.store.record(batch, arrival.raw).await.map_err(|error| {
+        let inputs: Arc<[Input]> = inputs.into_iter().map(Input::Mail).collect();
+        let recorded = self.store.record_shared(inputs.clone(), arrival.raw).await.map_err(|error| {
             error!(%error, "a mail could not be recorded");
             Failure::Unavailable
         })?;
         for (input, recorded) in inputs.iter().zip(&recorded) {
+            let Input::Mail(input) = input else { continue };
             log(input, recorded);
             self.tell_of(input, recorded);
         }

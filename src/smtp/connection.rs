@@ -185,8 +185,11 @@ impl<'a, H: Handler> Dialogue<'a, H> {
                     self.send(stream).await?;
                 }
                 Step::Memory(octets) => {
-                    self.send(stream).await?;
-                    let granted = self.shared.memory.take(octets, &mut self.share).await;
+                    // Where there is some at once, what is to be said goes out together with 354.
+                    let granted = self.shared.memory.take_now(octets, &mut self.share) || {
+                        self.send(stream).await?;
+                        self.shared.memory.take(octets, &mut self.share).await
+                    };
                     self.session.granted(granted);
                     self.report();
                     self.give_back();

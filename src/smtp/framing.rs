@@ -5,11 +5,16 @@
 //! content they are content. Memory is bounded: a command by [`MAX_COMMAND`], content by the limit and by what was granted; what passes
 //! the limit is read to its end and not kept.
 
+use memchr::{memchr2, memmem};
+
 /// Octets of a command line with its CRLF. RFC 5321, section 4.5.3.1.4 asks for 512 and more for the extensions; ORCPT alone brings 500.
 pub const MAX_COMMAND: usize = 2048;
 
 /// Octets first granted to a mail: most bounces are smaller.
 pub const FIRST_GRANT: usize = 64 * 1024;
+
+/// Octets for which a mail is first given room, of those granted.
+const FIRST_ROOM: usize = 8 * 1024;
 
 /// What came in whole.
 #[derive(Debug, PartialEq, Eq)]
@@ -180,7 +185,7 @@ impl Line {
                 *input = rest;
                 return Some(if first == b'\n' { self.finish() } else { Frame::BareLineEnd });
             }
-            let text = input.iter().position(|&b| b == b'\r' || b == b'\n').unwrap_or(input.len());
+            let text = memchr2(b'\r', b'\n', input).unwrap_or(input.len());
             let (text, rest) = input.split_at(text);
             self.push(text);
             let (&end, rest) = rest.split_first().or_else(|| {
@@ -219,14 +224,9 @@ impl Place {
             } else if content.free() < 2 {
                 return Some(Frame::Room(content.wanted()));
             }
-            if let Self::Text = self {
-                let text = input.iter().take(content.free()).take_while(|&&b| b != b'\r').count();
-                let (text, rest) = input.split_at(text);
-                content.push(text);
-                *input = rest;
-                if !text.is_empty() {
-                    continue;
-                }
+            if matches!(self, Self::Text) || matches!(self, Self::LineStart) && input.first() != Some(&b'.') {
+                *self = Self::plain(input, content);
+                continue;
             }
             let (&byte, rest) = input.split_first()?;
             *input = rest;
@@ -247,6 +247,19 @@ impl Place {
                     if byte == b'\r' { Self::Cr } else { Self::Text }
                 }
             };
+        }
+    }
+
+    /// Takes all that stands before the next dot at the start of a line, as it is: nothing in it is to be changed.
+    fn plain(input: &mut &[u8], content: &mut Content) -> Self {
+        let room = input.get(..content.free()).unwrap_or(input);
+        let (text, rest) = input.split_at(memmem::find(room, b"\r\n.").map_or(room.len(), |end| end + 2));
+        content.push(text);
+        *input = rest;
+        match text {
+            [.., b'\r', b'\n'] => Self::LineStart,
+            [.., b'\r'] => Self::Cr,
+            _ => Self::Text,
         }
     }
 }
@@ -295,7 +308,15 @@ impl Content {
     fn grant(&mut self, octets: usize) {
         if self.spoilt.is_none() {
             self.granted = self.granted.saturating_add(octets);
-            self.bytes.reserve_exact(self.granted.saturating_sub(self.bytes.len()));
+        }
+    }
+
+    /// Twice the room there is, up to what was granted: most mails are far smaller than that.
+    fn make_room(&mut self, part: usize) {
+        let needed = self.bytes.len().saturating_add(part);
+        if needed > self.bytes.capacity() {
+            let room = self.bytes.capacity().saturating_mul(2).max(FIRST_ROOM).min(self.granted).max(needed);
+            self.bytes.reserve_exact(room.saturating_sub(self.bytes.len()));
         }
     }
 
@@ -304,6 +325,7 @@ impl Content {
         } else if self.bytes.len().saturating_add(part.len()) > self.limit {
             self.spoil(Spoilt::TooBig);
         } else {
+            self.make_room(part.len());
             self.bytes.extend_from_slice(part);
         }
     }

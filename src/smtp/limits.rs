@@ -95,6 +95,15 @@ pub struct Memory {
 #[derive(Debug, Default)]
 pub struct Share(Option<OwnedSemaphorePermit>);
 
+impl Share {
+    fn add(&mut self, more: OwnedSemaphorePermit) {
+        match &mut self.0 {
+            Some(permit) => permit.merge(more),
+            none => *none = Some(more),
+        }
+    }
+}
+
 impl Memory {
     pub fn new(octets: usize, patience: Duration) -> Self {
         Self { free: Arc::new(Semaphore::new(octets.div_ceil(UNIT).min(Semaphore::MAX_PERMITS))), patience }
@@ -105,10 +114,15 @@ impl Memory {
         let Ok(units) = u32::try_from(octets.div_ceil(UNIT)) else { return false };
         let permits = Arc::clone(&self.free).acquire_many_owned(units);
         let Ok(Ok(more)) = tokio::time::timeout(self.patience, permits).await else { return false };
-        match &mut share.0 {
-            Some(permit) => permit.merge(more),
-            none => *none = Some(more),
-        }
+        share.add(more);
+        true
+    }
+
+    /// The same without waiting; it takes no turn from those who wait.
+    pub fn take_now(&self, octets: usize, share: &mut Share) -> bool {
+        let Ok(units) = u32::try_from(octets.div_ceil(UNIT)) else { return false };
+        let Ok(more) = Arc::clone(&self.free).try_acquire_many_owned(units) else { return false };
+        share.add(more);
         true
     }
 

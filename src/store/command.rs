@@ -1,6 +1,6 @@
 //! What the writer is asked to do, and how it answers.
 
-use std::sync::mpsc::Sender;
+use std::sync::{Arc, mpsc::Sender};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ pub type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 pub enum Command {
     Record {
-        inputs: Vec<Input>,
+        inputs: Arc<[Input]>,
         raw: Bytes,
         reply: Reply<Vec<Recorded>>,
     },

@@ -117,7 +117,7 @@ impl<'a> Fold<'a> {
             Some(GuardChange::Hold { domain, hard_bounces }) => Some((domain.clone(), *hard_bounces)),
             _ => None,
         };
-        self.rows.put(dedupe, encode(&event)?)?;
+        self.rows.add(dedupe, encode(&event)?);
         self.count(mail, &changes, &names, mail.at(now))?;
         let mut digest = [0; keys::DEDUPE_OCTETS];
         digest.iter_mut().zip(mail.dedupe).for_each(|(to, from)| *to = from);

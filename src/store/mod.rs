@@ -200,6 +200,15 @@ impl Store {
 
     /// Records one mail at all of its recipients in one commit; `raw` is kept once if any input says so. Ready when it is durable.
     pub fn record(&self, inputs: Vec<Input>, raw: Bytes) -> impl Future<Output = Result<Vec<Recorded>, StoreError>> + Send + use<> {
+        self.record_shared(inputs.into(), raw)
+    }
+
+    /// The same for inputs that the caller goes on to need.
+    pub fn record_shared(
+        &self,
+        inputs: Arc<[Input]>,
+        raw: Bytes,
+    ) -> impl Future<Output = Result<Vec<Recorded>, StoreError>> + Send + use<> {
         self.ask(move |reply| Command::Record { inputs, raw, reply })
     }
 

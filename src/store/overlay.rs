@@ -75,6 +75,11 @@ impl<'a> Overlay<'a> {
         }
     }
 
+    /// Puts a short row where none is.
+    pub fn add(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.rows.insert(key, Some(value));
+    }
+
     pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), StoreError> {
         let before = self.one(&key)?.as_deref().and_then(pieces).unwrap_or(0);
         let mut now = 0;

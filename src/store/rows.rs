@@ -18,9 +18,7 @@ pub const SCHEMA: u8 = 2;
 const VERSION: u8 = 1;
 
 pub fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
-    let mut bytes = vec![VERSION];
-    bytes.extend(postcard::to_stdvec(row).map_err(StoreError::read)?);
-    Ok(bytes)
+    postcard::to_extend(row, vec![VERSION]).map_err(StoreError::read)
 }
 
 pub fn decode<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, StoreError> {
@@ -154,9 +152,7 @@ pub struct EventRecord {
 
 impl EventRecord {
     pub fn to_bytes(&self) -> Result<Vec<u8>, StoreError> {
-        let mut bytes = self.dedupe.to_vec();
-        bytes.extend(postcard::to_stdvec(&self.event).map_err(StoreError::read)?);
-        Ok(bytes)
+        postcard::to_extend(&self.event, self.dedupe.to_vec()).map_err(StoreError::read)
     }
 
     pub fn from_bytes(bytes: &[u8]) -> Result<EventRecord, StoreError> {

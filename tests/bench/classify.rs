@@ -1,5 +1,5 @@
 //! How fast mails are told, beside the library's bare MIME parse of the same mails in the same run: the fixtures, and the corpus that
-//! BOUNCED_CORPUS names. Then what a second core is worth to `bounced classify`. `cargo bench --bench classify`; without `--bench` one round each.
+//! BOUNCED_CORPUS names. Then what a second core is worth to `bounced classify`. `cargo bench -- classify`.
 
 use std::{
     env, fs,
@@ -80,17 +80,16 @@ fn two_cores(out: &mut dyn Write, all: &[Vec<u8>], many: usize) -> io::Result<()
     writeln!(out, "  two against one {:.2}", seconds[0] / seconds[1])
 }
 
-fn main() -> io::Result<()> {
-    let measured = env::args().any(|argument| argument == "--bench");
+pub fn run(out: &mut dyn Write, measured: bool) -> io::Result<()> {
     let time = if measured { Duration::from_secs(5) } else { Duration::ZERO };
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let folders = [Some(fixtures), env::var_os("BOUNCED_CORPUS").map(PathBuf::from)];
-    let (mut out, mut every) = (io::stdout(), Vec::new());
+    let mut every = Vec::new();
     for folder in folders.into_iter().flatten().filter(|folder| folder.is_dir()) {
         let mut all = Vec::new();
         mails(&folder, &mut all)?;
-        beside(&mut out, &folder.display().to_string(), &all, time)?;
+        beside(out, &folder.display().to_string(), &all, time)?;
         every.append(&mut all);
     }
-    two_cores(&mut out, &every, if measured { MANY } else { 100 })
+    two_cores(out, &every, if measured { MANY } else { 100 })
 }

@@ -1,4 +1,4 @@
-//! What the ledger, the store and a report cost: `cargo bench --bench ledger`.
+//! What the ledger, the store and a report cost: `cargo bench -- ledger`.
 //!
 //! - events judged by 100 triggers: none of them reached, 20 reached with a `where` that says no, 20 that fire;
 //! - a million addresses that bounced three times each: time, disk, memory, and opening the store again in a process of its own;
@@ -310,24 +310,27 @@ fn part(name: &str, folder: &Path) -> io::Result<()> {
     if status.success() { Ok(()) } else { Err(io::Error::other(format!("{name} ended with {status}"))) }
 }
 
-fn main() -> io::Result<()> {
+/// In a process that is to do one part: does it and returns `true`.
+pub fn part_asked() -> io::Result<bool> {
     let mut out = io::stdout();
     let folder = env::var_os(FOLDER).map(std::path::PathBuf::from).unwrap_or_default();
     match env::var(PART).as_deref() {
-        Ok("judging") => judging(&mut out),
-        Ok("addresses") => addresses(&mut out, &folder),
-        Ok("again") => again(&mut out, &folder),
-        Ok("report") => report(&mut out, &folder),
-        Ok("delivery") => delivery(&mut out, &folder),
-        _ => {
-            // `cargo test --benches` runs this too: a small round shows that it works.
-            if env::args().any(|argument| argument == "--bench") { all(&mut out) } else { small() }
-        }
+        Ok("judging") => judging(&mut out)?,
+        Ok("addresses") => addresses(&mut out, &folder)?,
+        Ok("again") => again(&mut out, &folder)?,
+        Ok("report") => report(&mut out, &folder)?,
+        Ok("delivery") => delivery(&mut out, &folder)?,
+        _ => return Ok(false),
     }
+    Ok(true)
+}
+
+pub fn run(out: &mut dyn Write, timed: bool) -> io::Result<()> {
+    if timed { all(out) } else { small() }
 }
 
 fn small() -> io::Result<()> {
-    let status = Command::new(env::current_exe()?).arg("--bench").env("BOUNCED_BENCH_SMALL", "1").status()?;
+    let status = Command::new(env::current_exe()?).args(["--bench", "ledger"]).env("BOUNCED_BENCH_SMALL", "1").status()?;
     if status.success() { Ok(()) } else { Err(io::Error::other(format!("a small round ended with {status}"))) }
 }
 

@@ -1,16 +1,13 @@
 //! Whether jobs that wait slow intake: two daemons beside each other, one with 100,000 jobs for a relay and an HTTP target that take connections
 //! and never answer, one with none. The same mails, which fire nothing, go to both in turns; what counts is the ratio of a turn's latencies, since the
-//! machine is the same for both. `cargo bench --bench targets`.
+//! machine is the same for both. `cargo bench -- targets`.
 //!
 //! BOUNCED_BENCH_JOBS sets how many wait (100,000), BOUNCED_BENCH_MESSAGES how many mails a turn has (4,000), BOUNCED_BENCH_TURNS how many turns
 //! there are (7).
 
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::{
-    env, io,
-    io::Write,
+    env,
+    io::{self, Write},
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -19,8 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bounced::{config::Config, verp::Codec};
-use support::{
+use crate::support::{
     await_within,
     client::Client,
     daemon::{Daemon, Setup},
@@ -28,6 +24,7 @@ use support::{
     gate::Gate,
     ports,
 };
+use bounced::{config::Config, verp::Codec};
 
 const SESSIONS: usize = 20;
 /// Of one mail: all for the hanging targets.
@@ -99,10 +96,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-fn main() -> io::Result<()> {
-    let mut out = io::stdout();
-    // `cargo test --benches` runs this too: a small round shows that it works.
-    let timed = env::args().any(|argument| argument == "--bench");
+pub fn run(out: &mut dyn Write, timed: bool) -> io::Result<()> {
     let (jobs, count, turns) = if timed { (100_000, 4_000, 7) } else { (1_000, 100, 1) };
     let (jobs, count, turns) =
         (number("BOUNCED_BENCH_JOBS", jobs), number("BOUNCED_BENCH_MESSAGES", count), number("BOUNCED_BENCH_TURNS", turns));

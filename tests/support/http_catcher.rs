@@ -127,6 +127,11 @@ impl HttpCatcher {
         self.shared.0.lock().expect("lock").asked.clone()
     }
 
+    /// How many came so far.
+    pub fn count(&self) -> usize {
+        self.shared.0.lock().expect("lock").asked.len()
+    }
+
     /// Blocks until so many requests have come in all; panics when they don't in time.
     pub fn wait(&self, count: usize, time: Duration) -> Vec<Asked> {
         let (lock, changed) = &*self.shared;

@@ -68,43 +68,68 @@ pub struct Postfix {
     dir: TempDir,
 }
 
+fn postfix_program() -> Option<PathBuf> {
+    find("BOUNCED_POSTFIX", &["/usr/sbin/postfix", "/usr/local/sbin/postfix"])
+}
+
 impl Postfix {
     pub fn start(routes: &Routes) -> Option<Postfix> {
-        let command = find("BOUNCED_POSTFIX", &["/usr/sbin/postfix", "/usr/local/sbin/postfix"])?;
+        let command = postfix_program()?;
         let dir = open_dir();
+        let base = dir.path();
+        let Routes { bounced, operator, others, .. } = routes;
+        let at = |socket: &SocketAddr| format!("[{}]:{}", socket.ip(), socket.port());
+        let transport = format!("returns.test smtp:{}\nexample.com smtp:{}\n* smtp:{}\n", at(bounced), at(operator), at(others));
+        fs::write(base.join("transport"), transport).unwrap();
+        fs::write(base.join("tls"), if routes.tls { format!("{} encrypt\n", at(bounced)) } else { String::new() }).unwrap();
+        let settings = format!(
+            "transport_maps = texthash:{0}/transport\nsmtp_tls_policy_maps = texthash:{0}/tls\nsmtp_tls_security_level = none\n\
+             smtp_tls_loglevel = 1\nsmtp_dns_support_level = disabled\nsmtp_host_lookup = native\n\
+             queue_run_delay = 2s\nminimal_backoff_time = 2s\nmaximal_backoff_time = 2s\n\
+             delay_warning_time = 1s\nmaximal_queue_lifetime = 6s\nbounce_queue_lifetime = 1h\n",
+            base.display()
+        );
+        Some(Postfix::run(command, dir, routes.mta, &settings, ""))
+    }
+
+    /// One that delivers by itself: more of main.cf and more services of master.cf, written for the folder in which it lives.
+    pub fn delivering(address: SocketAddr, own: impl FnOnce(&Path) -> (String, String)) -> Option<Postfix> {
+        let command = postfix_program()?;
+        let dir = open_dir();
+        let (settings, services) = own(dir.path());
+        Some(Postfix::run(command, dir, address, &settings, &services))
+    }
+
+    fn run(command: PathBuf, dir: TempDir, address: SocketAddr, settings: &str, services: &str) -> Postfix {
         let base = dir.path();
         for name in ["config", "queue", "data"] {
             fs::create_dir(base.join(name)).unwrap();
         }
         must(Command::new("chown").arg("postfix").arg(base.join("data")));
-        let Routes { bounced, operator, others, .. } = routes;
-        let at = |socket: &SocketAddr| format!("[{}]:{}", socket.ip(), socket.port());
-        fs::write(
-            base.join("config/transport"),
-            format!("returns.test smtp:{}\nexample.com smtp:{}\n* smtp:{}\n", at(bounced), at(operator), at(others)),
-        )
-        .unwrap();
-        fs::write(base.join("config/tls"), if routes.tls { format!("{} encrypt\n", at(bounced)) } else { String::new() }).unwrap();
-        fs::write(
-            base.join("config/main.cf"),
-            format!(
-                "compatibility_level = 3.6\nmyhostname = mx.sender.test\nmydestination =\nmynetworks = 127.0.0.0/8\n\
-                 inet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nqueue_directory = {0}/queue\ndata_directory = {0}/data\n\
-                 maillog_file = {0}/mail.log\nmaillog_file_prefixes = {0}\ntransport_maps = texthash:{0}/config/transport\n\
-                 smtp_tls_policy_maps = texthash:{0}/config/tls\nsmtp_tls_security_level = none\nsmtp_tls_loglevel = 1\n\
-                 alias_maps =\nalias_database =\nlocal_recipient_maps =\nsmtpd_relay_restrictions = permit_mynetworks, reject\n\
-                 smtp_dns_support_level = disabled\nsmtp_host_lookup = native\n\
-                 queue_run_delay = 2s\nminimal_backoff_time = 2s\nmaximal_backoff_time = 2s\n\
-                 delay_warning_time = 1s\nmaximal_queue_lifetime = 6s\nbounce_queue_lifetime = 1h\n",
-                base.display()
-            ),
-        )
-        .unwrap();
-        fs::write(base.join("config/master.cf"), master_cf(routes.mta)).unwrap();
+        let main = format!(
+            "compatibility_level = 3.6\nmyhostname = mx.sender.test\nmydestination =\nmynetworks = 127.0.0.0/8\n\
+             inet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nqueue_directory = {0}/queue\ndata_directory = {0}/data\n\
+             maillog_file = {0}/mail.log\nmaillog_file_prefixes = {0}\nalias_maps =\nalias_database =\nlocal_recipient_maps =\n\
+             smtpd_relay_restrictions = permit_mynetworks, reject\n{settings}",
+            base.display()
+        );
+        fs::write(base.join("config/main.cf"), main).unwrap();
+        fs::write(base.join("config/master.cf"), format!("{}{services}", master_cf(address))).unwrap();
         let postfix = Postfix { command, dir };
         must(&mut postfix.postfix("start"));
-        await_some("Postfix's banner", || Client::try_connect(routes.mta).ok());
-        Some(postfix)
+        await_some("Postfix's banner", || Client::try_connect(address).ok());
+        postfix
+    }
+
+    /// Where it lives.
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Its master's.
+    pub fn pid(&self) -> u32 {
+        let pid = fs::read_to_string(self.dir.path().join("queue/pid/master.pid")).unwrap();
+        pid.trim().parse().unwrap()
     }
 
     fn postfix(&self, verb: &str) -> Command {

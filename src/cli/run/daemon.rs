@@ -70,7 +70,7 @@ impl Daemon {
         let watch = Watch::start(&shared, &store);
         let policy = Policy::of(&config, config.verp.codec.clone());
         let intake = Arc::new(Intake::new(store.clone(), policy, Arc::new(Timestamp::now), watch.notice()));
-        watch.mind_room(&intake);
+        watch.mind_room(&intake, recorder.clone());
         control::serve(&config.control_socket, source(&shared, &store, &watch, &intake))
             .map_err(|error| format!("control socket {}: {error}", config.control_socket.display()))?;
         let metrics = match (&recorder, config.metrics) {

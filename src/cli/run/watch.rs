@@ -71,13 +71,15 @@ impl Watch {
         })
     }
 
-    /// MAIL gets 452 for as long as the disk has less room than `min_free`.
-    pub fn mind_room(&self, intake: &Arc<Intake>) {
+    /// MAIL gets 452 for as long as the disk has less room than `min_free`. What `recorder` has gathered is summed up each time, or its samples
+    /// would pile up for as long as nobody asks for the metrics.
+    pub fn mind_room(&self, intake: &Arc<Intake>, recorder: Option<PrometheusHandle>) {
         let (config, intake) = (self.config.clone(), intake.clone());
         self.keep(tokio::spawn(async move {
             let mut tick = tokio::time::interval(ROOM_LOOK);
             loop {
                 tick.tick().await;
+                recorder.iter().for_each(PrometheusHandle::run_upkeep);
                 let config = config.load_full();
                 let Some(free) = free_bytes(&config.data_dir) else { continue };
                 gauge!("bounced_free_bytes").set(free as f64);

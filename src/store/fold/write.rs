@@ -45,7 +45,7 @@ impl Fold<'_> {
             .is_none_or(|(segment, offset)| segment != place.segment || place.offset.saturating_sub(offset) >= POSITION_EVERY);
         if far {
             self.state.position = Some((place.segment, place.offset));
-            self.rows.put(keys::position(event), encode(&Position { segment: place.segment, offset: place.offset })?)?;
+            self.rows.add(keys::position(event), encode(&Position { segment: place.segment, offset: place.offset })?);
         }
         for job in changes.jobs {
             self.job(job, changes.whom, event, at)?;
