@@ -20,6 +20,7 @@ use super::{
     rows::{State, decode, encode, time},
     scopes::Scopes,
     segments::{RAW, Stream},
+    table::Table,
 };
 use crate::{
     ledger::{
@@ -31,7 +32,7 @@ use crate::{
 };
 
 pub struct Fold<'a> {
-    tree: &'a sled::Tree,
+    tree: &'a Table,
     pub rows: Overlay<'a>,
     pub state: State,
     pub events: &'a mut Stream,
@@ -56,7 +57,7 @@ struct Names {
 
 impl<'a> Fold<'a> {
     pub fn new(
-        tree: &'a sled::Tree,
+        tree: &'a Table,
         state: State,
         streams: (&'a mut Stream, &'a mut Stream),
         rules: Arc<dyn Judge>,

@@ -48,6 +48,7 @@ mod scopes;
 mod segments;
 mod shared;
 mod sweep;
+mod table;
 mod timers;
 mod writer;
 

@@ -52,6 +52,26 @@ pub trait Platter: Send + Sync {
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
 }
 
+impl<P: Platter + ?Sized> Platter for &P {
+    fn sync(&self, file: &File, path: &Path) -> io::Result<()> {
+        (**self).sync(file, path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        (**self).sync_dir(path)
+    }
+}
+
+impl<P: Platter + ?Sized> Platter for Arc<P> {
+    fn sync(&self, file: &File, path: &Path) -> io::Result<()> {
+        (**self).sync(file, path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        (**self).sync_dir(path)
+    }
+}
+
 /// The real one: fdatasync, and fsync for directories.
 #[derive(Debug, Clone, Copy)]
 pub struct Disk;

@@ -26,6 +26,8 @@ pub const RAW: u8 = 3;
 pub const COMMIT: u8 = 4;
 /// What was forgotten; see [`super::erase`].
 pub const ERASED: u8 = 5;
+/// A commit's rows, in the journal; see [`super::table`].
+pub const ROWS: u8 = 6;
 
 /// Length, CRC, kind.
 pub const HEAD: usize = 9;
@@ -193,6 +195,8 @@ pub struct Stream {
     file: File,
     /// Not yet written; it belongs right after the `tail.length - pending.len()` bytes of the file.
     pending: Vec<u8>,
+    /// Whether something was written since the last sync.
+    unsynced: bool,
 }
 
 impl Stream {
@@ -225,7 +229,7 @@ impl Stream {
         platter.sync(&file, &path).map_err(io(&path))?;
         platter.sync_dir(folder.path()).map_err(io(folder.path()))?;
         let (roll_bytes, roll_after) = roll;
-        Ok(Stream { folder, platter, roll_bytes, roll_after, tail, file, pending: Vec::new() })
+        Ok(Stream { folder, platter, roll_bytes, roll_after, tail, file, pending: Vec::new(), unsynced: false })
     }
 
     pub fn folder(&self) -> &Folder {
@@ -265,8 +269,8 @@ impl Stream {
         Ok(at)
     }
 
-    /// Makes durable what was appended.
-    pub fn sync(&mut self) -> io::Result<()> {
+    /// Writes what was appended; that is neither durable nor readable yet.
+    pub fn write(&mut self) -> io::Result<()> {
         if self.pending.is_empty() {
             return Ok(());
         }
@@ -274,6 +278,16 @@ impl Stream {
         self.file.write_all_at(&self.pending, from)?;
         self.pending.clear();
         self.pending.shrink_to(1 << 20);
+        self.unsynced = true;
+        Ok(())
+    }
+
+    /// Makes durable what was appended.
+    pub fn sync(&mut self) -> io::Result<()> {
+        self.write()?;
+        if !std::mem::take(&mut self.unsynced) {
+            return Ok(());
+        }
         self.platter.sync(&self.file, &self.folder.segment(self.tail.segment))
     }
 
@@ -281,7 +295,9 @@ impl Stream {
     pub fn roll(&mut self) -> io::Result<()> {
         self.sync()?;
         let number = self.tail.segment.checked_add(1).ok_or_else(|| io::Error::from(io::ErrorKind::StorageFull))?;
-        self.file = create(&self.folder.segment(number))?;
+        let path = self.folder.segment(number);
+        self.file = create(&path)?;
+        self.platter.sync(&self.file, &path)?;
         self.platter.sync_dir(self.folder.path())?;
         self.tail = Tail { first: self.tail.first, segment: number, length: 0, begun: 0 };
         Ok(())
@@ -297,7 +313,7 @@ pub fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
     [&length.to_le_bytes()[..], &crc.finalize().to_le_bytes(), &[kind], payload].concat()
 }
 
-fn create(path: &Path) -> io::Result<File> {
+pub fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 

@@ -3,7 +3,6 @@
 //! A failure is final. A panic (sled has some) is a failure.
 
 use std::{
-    fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
@@ -28,6 +27,7 @@ use super::{
     scopes,
     segments::Stream,
     shared::Shared,
+    table::Log,
     timers,
 };
 /// The most of a batch: more would make the first wait for the last.
@@ -57,9 +57,7 @@ pub struct Writer {
     pub dir: PathBuf,
     pub shared: Arc<Shared>,
     pub options: Options,
-    /// A handle of our own to sled's file.
-    pub sled_file: File,
-    pub sled_path: PathBuf,
+    pub log: Log,
     pub events: Stream,
     pub raw: Stream,
     pub state: State,
@@ -225,33 +223,20 @@ impl Writer {
         self.raw.sync().map_err(StoreError::fatal)?;
         self.events.sync().map_err(StoreError::fatal)?;
         fail_point!("before-rows", |_| std::process::abort());
-        let shared = Arc::clone(&self.shared);
-        let mut gate = shared.write();
-        shared.upkeep.note(&rows);
-        let mut batch = sled::Batch::default();
-        for (key, row) in rows {
-            match row {
-                Some(row) => batch.insert(key, row),
-                None => batch.remove(key),
-            }
-        }
-        let durable = self.make_durable(batch);
-        if let Err(error) = durable {
-            // Before the gate opens: what was applied and isn't durable is never seen.
-            return Err(shared.fail(error));
-        }
-        gate.clone_from(&state);
-        self.state = state;
-        Ok(())
-    }
-
-    fn make_durable(&self, batch: sled::Batch) -> Result<(), StoreError> {
-        self.shared.db.apply_batch(batch)?;
+        self.log.write(&rows)?;
         fail_point!("before-flush", |_| std::process::abort());
-        self.shared.db.flush()?;
-        self.options.platter.sync(&self.sled_file, &self.sled_path).map_err(StoreError::read)?;
+        self.log.sync()?;
         fail_point!("after-commit", |_| std::process::abort());
-        Ok(())
+        let shared = Arc::clone(&self.shared);
+        {
+            let mut gate = shared.write();
+            shared.upkeep.note(&rows);
+            shared.db.apply(rows);
+            shared.db.set_floor(&state);
+            gate.clone_from(&state);
+        }
+        self.state = state;
+        self.log.keep(|| shared.write(), || shared.beat())
     }
 
     fn idle(&mut self) -> Result<(), StoreError> {
