@@ -19,11 +19,12 @@ use crate::{
     outbox::State as JobState,
 };
 
-/// Rows of each kind in one step.
+/// Rows of each kind in one step; of events more, since most cost none.
 const ROWS: usize = 200;
+const EVENTS: usize = 1_000;
 
 /// How much of a segment is read in one step.
-const BYTES: u64 = 256 << 10;
+const BYTES: u64 = 512 << 10;
 
 struct Step<'a> {
     rows: Overlay<'a>,
@@ -87,7 +88,7 @@ impl Step<'_> {
         let open = segment == self.state.events.segment;
         let Some((bytes, end)) = self.piece(folder, segment, offset, open)? else { return Ok(None) };
         let mut reached = offset;
-        for record in Records::new(&bytes, offset).map_while(Result::ok).take(ROWS) {
+        for record in Records::new(&bytes, offset).map_while(Result::ok).take(EVENTS) {
             if !self.record(&record, cutoff)? {
                 break;
             }

@@ -104,6 +104,7 @@ fn open_once(dir: &Path, options: Options) -> Result<(Writer, Arc<Shared>), Open
         marked_at: now,
         state,
         commits: 0,
+        stepped: 0,
         next_step: now,
         more: false,
         next_timer: timers::next(&shared.db).map_err(damaged)?,

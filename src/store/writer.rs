@@ -43,8 +43,9 @@ const BEAT: Duration = Duration::from_millis(500);
 /// The same while there is more to expire.
 const STEP_PAUSE: Duration = Duration::from_millis(20);
 
-/// While mail comes in, one step of expiry comes after so many commits.
+/// While mail comes in, one step of expiry comes after so many commits or so many events: fewer than a step removes, so that it keeps up.
 const COMMITS_PER_STEP: u32 = 16;
+const EVENTS_PER_STEP: u64 = 500;
 
 /// With nothing to expire, the next look comes after so long.
 const EXPIRE_PAUSE: Duration = Duration::from_secs(60);
@@ -64,6 +65,8 @@ pub struct Writer {
     pub marked: u64,
     pub marked_at: Instant,
     pub commits: u32,
+    /// The next event's id when the last step of expiry came.
+    pub stepped: u64,
     pub next_step: Instant,
     /// Whether the last step of expiry found something.
     pub more: bool,
@@ -139,7 +142,9 @@ impl Writer {
             self.run_timers()?;
         }
         self.commits = self.commits.wrapping_add(1);
-        if !last && self.commits.is_multiple_of(COMMITS_PER_STEP) {
+        let many = self.state.next_event.saturating_sub(self.stepped) >= EVENTS_PER_STEP;
+        if !last && (many || self.commits.is_multiple_of(COMMITS_PER_STEP)) {
+            self.stepped = self.state.next_event;
             self.housekeep()?;
         }
         Ok(last)
