@@ -79,9 +79,14 @@ impl<'a> Overlay<'a> {
     }
 
     pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), StoreError> {
+        // Never in pieces: what was there before need not be looked up.
+        if keys::in_runs(&key) {
+            self.rows.insert(key, Some(value));
+            return Ok(());
+        }
         let before = self.one(&key)?.as_deref().and_then(pieces).unwrap_or(0);
         let mut now = 0;
-        if keys::in_runs(&key) || value.len() <= PIECE && value.first() != Some(&CUT) {
+        if value.len() <= PIECE && value.first() != Some(&CUT) {
             self.rows.insert(key.clone(), Some(value));
         } else {
             let mut chunks = value.chunks(PIECE - 3);
@@ -100,6 +105,10 @@ impl<'a> Overlay<'a> {
     }
 
     pub fn remove(&mut self, key: Vec<u8>) -> Result<(), StoreError> {
+        if keys::in_runs(&key) {
+            self.rows.insert(key, None);
+            return Ok(());
+        }
         for number in 1..=self.one(&key)?.as_deref().and_then(pieces).unwrap_or(0) {
             self.rows.insert(keys::piece(&key, number), None);
         }

@@ -39,15 +39,18 @@ impl Iterator for Merged<'_> {
             self.sources.clear();
             return Some(Err(error));
         }
-        let heads = self.sources.iter().enumerate().filter_map(|(place, (_, head))| Some((head.as_ref()?.0.clone(), place)));
-        let (key, place) = heads.min()?;
-        let row = self.sources.get_mut(place).and_then(|(_, head)| head.take());
-        for (other, source) in self.sources.iter_mut().enumerate() {
-            if other == place || source.1.as_ref().is_some_and(|(head, _)| *head == key) {
+        let heads = self.sources.iter().enumerate().filter_map(|(place, (_, head))| Some((&head.as_ref()?.0, place)));
+        let (_, place) = heads.min()?;
+        let newest = self.sources.get_mut(place)?;
+        let row = newest.1.take()?;
+        advance(newest, &mut self.failed);
+        // The others of this key are out of date.
+        for source in self.sources.iter_mut().skip(place.saturating_add(1)) {
+            if source.1.as_ref().is_some_and(|(head, _)| *head == row.0) {
                 advance(source, &mut self.failed);
             }
         }
-        row.map(Ok)
+        Some(Ok(row))
     }
 }
 
