@@ -45,7 +45,7 @@ pub fn compact(dir: &Path, options: &Options) -> Result<(), OpenError> {
 }
 
 fn copy(from: &Path, to: &Path, options: &Options) -> Result<(), OpenError> {
-    let from = Table::open(from, options.cache_bytes / 2)?;
+    let from = Table::open(from, options.cache_bytes / 2, options.memory_rows)?;
     from.replay()?;
     let to = Load::new(to, options.cache_bytes / 2, &*options.platter)?;
     let mut rows = Rows::new();

@@ -67,7 +67,7 @@ fn open_once(dir: &Path, options: Options) -> Result<(Writer, Arc<Shared>), Open
     }
     let folders = (Folder::new(events_dir), Folder::new(raw_dir));
     let platter = Arc::clone(&options.platter);
-    let db = Arc::new(Table::open(&sled_dir, options.cache_bytes)?);
+    let db = Arc::new(Table::open(&sled_dir, options.cache_bytes, options.memory_rows)?);
     let fresh = match db.get(keys::IDENTITY).map_err(damaged)? {
         Some(_) => None,
         None => Some(create(dir, &db, marker, &folders, &*platter)?),

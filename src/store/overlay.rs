@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn long_rows_are_cut_and_leave_nothing_behind() {
         let dir = tempfile::tempdir().unwrap();
-        let db = Table::open(dir.path(), 1 << 20).unwrap();
+        let db = Table::open(dir.path(), 1 << 20, 100).unwrap();
         let apply = |change: &dyn Fn(&mut Overlay<'_>)| {
             let mut overlay = Overlay::new(&db);
             change(&mut overlay);

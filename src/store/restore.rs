@@ -358,7 +358,7 @@ mod tests {
             own(SCHEMA, &State::default(), writing);
         });
         restore(dir.path(), &bytes[..], 1 << 20, &Disk, &mut |_| {}).unwrap();
-        let table = Table::open(&dir.path().join("store"), 1 << 20).unwrap();
+        let table = Table::open(&dir.path().join("store"), 1 << 20, 100).unwrap();
         let get = |key: &str| table.get(key.as_bytes()).unwrap().map(|value| value.to_vec());
         assert_eq!((get("zz"), get("zy")), (Some(b"2".to_vec()), None));
         let identity = get("!s").unwrap();

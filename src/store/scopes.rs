@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn names_are_capped_and_known_ones_stay() {
         let dir = tempfile::tempdir().unwrap();
-        let db = Table::open(dir.path(), 1 << 20).unwrap();
+        let db = Table::open(dir.path(), 1 << 20, 100).unwrap();
         let (mut state, at) = (State::default(), Timestamp::from_second(1_800_000_000).unwrap());
         let mut batch = |names: &[&str]| -> Vec<String> {
             let (mut scopes, mut rows) = (Scopes::new(2), Overlay::new(&db));
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn a_day_that_was_read_for_a_window_keeps_its_hours_when_it_is_written() {
         let dir = tempfile::tempdir().unwrap();
-        let db = Table::open(dir.path(), 1 << 20).unwrap();
+        let db = Table::open(dir.path(), 1 << 20, 100).unwrap();
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let past = now - SignedDuration::from_hours(24 * 20);
         let batch = |work: &mut dyn FnMut(&mut Scopes, &mut Overlay<'_>)| {
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn windows_reach_as_far_back_as_asked() {
         let dir = tempfile::tempdir().unwrap();
-        let db = Table::open(dir.path(), 1 << 20).unwrap();
+        let db = Table::open(dir.path(), 1 << 20, 100).unwrap();
         let start = Timestamp::from_second(1_800_000_000).unwrap();
         let day = |n: i64| start + SignedDuration::from_hours(24 * n);
         let (mut scopes, mut rows) = (Scopes::new(2), Overlay::new(&db));

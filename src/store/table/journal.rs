@@ -1,7 +1,8 @@
 //! The journal: the rows of each commit since the last time the memory's rows were written to their place, one record a commit. It is what
 //! makes a commit durable, and what fills the memory again at open.
 //!
-//! A record that is torn at the journal's end is one that never came to be: it is cut off. Anywhere else it is damage.
+//! A record that is torn at the journal's end is one that never came to be: it is cut off. Anywhere else, and where a whole one follows, it is
+//! damage: a commit is begun only when the one before is durable.
 
 use std::{path::Path, sync::Arc};
 
@@ -40,7 +41,7 @@ pub fn replay(folder: &Folder, first: u32, mut each: impl FnMut(Rows)) -> Result
                     replayed.commits += 1;
                 }
                 Ok(_) => return Err(open::damaged(folder.segment(number).display())),
-                Err(_) if number == last => break,
+                Err(_) if number == last && !goes_on(&bytes, length) => break,
                 Err(error) => return Err(open::damaged(error)),
             }
         }
@@ -48,6 +49,15 @@ pub fn replay(folder: &Folder, first: u32, mut each: impl FnMut(Rows)) -> Result
         replayed.octets = replayed.octets.saturating_add(length);
     }
     Ok(replayed)
+}
+
+/// Whether a whole record follows the one at `at`, if its length can be believed.
+fn goes_on(bytes: &[u8], at: u64) -> bool {
+    let rest = usize::try_from(at).ok().and_then(|at| bytes.get(at..));
+    let Some((length, _)) = rest.and_then(|rest| rest.split_first_chunk::<4>()) else { return false };
+    let next = at.saturating_add(u64::from(u32::from_le_bytes(*length))).saturating_add(9);
+    let after = usize::try_from(next).ok().and_then(|next| bytes.get(next..)).unwrap_or_default();
+    matches!(Records::new(after, next).next(), Some(Ok(_)))
 }
 
 pub fn decode(mut rest: &[u8]) -> Option<Rows> {
@@ -103,5 +113,57 @@ impl Journal {
         self.stream.roll().map_err(StoreError::fatal)?;
         self.octets = 0;
         Ok(self.stream.tail().segment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::store::Disk;
+
+    fn rows(n: u8) -> Rows {
+        Rows::from([(vec![b'p', n], Some(vec![n; 50])), (vec![b'q', n], None)])
+    }
+
+    fn read(folder: &Folder) -> Result<(Vec<Rows>, Tail), OpenError> {
+        let mut found = Vec::new();
+        let replayed = replay(folder, 0, |rows| found.push(rows))?;
+        Ok((found, replayed.tail))
+    }
+
+    #[test]
+    fn a_torn_end_is_cut_and_anything_else_is_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::new(dir.path().to_owned());
+        assert!(matches!(read(&folder), Err(OpenError::Damaged(_))), "it is missing");
+        fs::write(folder.segment(0), b"").unwrap();
+        let replayed = replay(&folder, 0, |_| {}).unwrap();
+        let mut journal = Journal::open(dir.path(), &replayed, Arc::new(Disk)).unwrap();
+        for n in 0..6 {
+            journal.write(&rows(n)).unwrap();
+            journal.sync().unwrap();
+            if n == 2 {
+                assert_eq!(journal.roll().unwrap(), 1);
+            }
+        }
+        let all: Vec<Rows> = (0..6).map(rows).collect();
+        assert_eq!(read(&folder).unwrap().0, all);
+        let (path, good) = (folder.segment(1), fs::read(folder.segment(1)).unwrap());
+        let each = good.len() / 3;
+        for left in [1, each - 1] {
+            fs::write(&path, &good[..2 * each + left]).unwrap();
+            let (found, tail) = read(&folder).unwrap();
+            assert_eq!((found.len(), tail.segment, tail.length), (5, 1, 2 * each as u64), "the last was torn");
+        }
+        let mut bytes = good.clone();
+        bytes[each + 20] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        assert!(matches!(read(&folder), Err(OpenError::Damaged(_))), "one that others follow");
+        fs::write(&path, &good).unwrap();
+        let earlier = fs::read(folder.segment(0)).unwrap();
+        fs::write(folder.segment(0), &earlier[..earlier.len() - 1]).unwrap();
+        assert!(matches!(read(&folder), Err(OpenError::Damaged(_))), "not the last segment");
     }
 }

@@ -4,8 +4,7 @@
 //! The one batch for sled holds the [`Manifest`] too: once it is synced, the runs it names count and the journal before the new segment is
 //! removed. Broken off at any moment, the old manifest still holds, and with it the old journal.
 //!
-//! **Merging**: [`FAN`] runs of a level become one of the next, and all become one when the others together outgrow the oldest: so a row is
-//! written some five times in all, and at most half of the runs is out of date. Another thread does that, and writes the manifest as well.
+//! **Merging**: see [`super::manifest`]. Another thread does that, and writes the manifest as well.
 //!
 //! The writer waits for these threads only when it has filled its memory [`MOST`] times over meanwhile. What they fail at is told to the
 //! writer, and is final as any failure.
@@ -22,76 +21,24 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
 use sled::IVec;
 
 use super::{
-    super::{
-        OpenError, Platter, StoreError, keys, open,
-        overlay::Rows,
-        rows::{decode, encode},
-        segments::Folder,
-    },
+    super::{OpenError, Platter, StoreError, keys, open, overlay::Rows, segments::Folder},
     Mem, Table,
     journal::{Journal, Replayed},
     journal_dir,
+    manifest::{Manifest, Named},
     range::{Merged, Source},
     run::{Building, Run},
     run_path, runs_dir,
 };
-
-/// So many runs of a level become one.
-const FAN: usize = 4;
 
 /// Memory may be filled so many times while the last filling is still being written.
 const MOST: usize = 4;
 
 /// The journal is begun anew at this size: an open reads it, and the one before where that isn't written to its place yet.
 const JOURNAL_OCTETS: u64 = 32 << 20;
-
-/// What counts of the folder's files.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Manifest {
-    /// The first segment of the journal.
-    pub journal: u32,
-    /// The number of the next run.
-    pub next: u32,
-    /// The newest first.
-    pub runs: Vec<Named>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Named {
-    pub number: u32,
-    pub level: u8,
-    pub octets: u64,
-}
-
-impl Manifest {
-    pub fn read(sled: &sled::Db) -> Result<Manifest, OpenError> {
-        let row = sled.get(keys::MANIFEST).map_err(open::damaged)?;
-        row.map_or(Ok(Manifest::default()), |row| decode(&row, "the table's manifest")).map_err(open::damaged)
-    }
-
-    pub fn to_row(&self) -> Result<Vec<u8>, StoreError> {
-        encode(self)
-    }
-
-    /// Which runs are to be merged: where, and how many.
-    fn due(&self) -> Option<(usize, usize)> {
-        let oldest = self.runs.last()?.octets;
-        let others: u64 = self.runs.iter().rev().skip(1).map(|run| run.octets).sum();
-        if self.runs.len() >= FAN && others >= oldest {
-            return Some((0, self.runs.len()));
-        }
-        let same = |place: &usize| {
-            self.runs
-                .get(*place..place + FAN)
-                .is_some_and(|runs| runs.iter().all(|run| Some(run.level) == runs.first().map(|run| run.level)))
-        };
-        (0..self.runs.len()).find(same).map(|place| (place, FAN))
-    }
-}
 
 /// What the threads and the writer share.
 pub struct Works<P> {
@@ -165,18 +112,19 @@ impl Log {
     /// `beat` is called while this waits.
     pub fn keep<G>(&mut self, gate: impl FnOnce() -> G, beat: impl Fn()) -> Result<(), StoreError> {
         self.works.check()?;
+        let full = self.works.table.memory_rows;
         loop {
             let (fill, underway) = {
                 let levels = self.works.table.levels();
                 (levels.active.fill(), levels.frozen.is_some())
             };
             if !underway {
-                if fill < 1_000 && self.journal.octets() < JOURNAL_OCTETS {
+                if fill < full && self.journal.octets() < JOURNAL_OCTETS {
                     return Ok(());
                 }
                 break;
             }
-            if fill < 1_000 * MOST {
+            if fill < full.saturating_mul(MOST) {
                 return Ok(());
             }
             beat();
@@ -374,32 +322,5 @@ impl<P: Platter> Works<P> {
             }
         }
         Ok(Some(building))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn few_runs_and_little_that_is_out_of_date() {
-        let mut manifest = Manifest::default();
-        let (mut written, mut most) = (0, 0);
-        for flush in 1..=1_000_u64 {
-            manifest.runs.insert(0, Named { number: 0, level: 0, octets: 1 });
-            while let Some((place, count)) = manifest.due() {
-                let merged: Vec<Named> = manifest.runs.splice(place..place + count, []).collect();
-                let octets = merged.iter().map(|run| run.octets).sum();
-                // Once there are 300 of them, rows replace others.
-                let octets = if place == manifest.runs.len() { u64::min(octets, 300) } else { octets };
-                written += octets;
-                manifest.runs.insert(place, Named { number: 0, level: merged[0].level + 1, octets });
-            }
-            most = most.max(manifest.runs.len());
-            let all: u64 = manifest.runs.iter().map(|run| run.octets).sum();
-            assert!(all <= 2 * flush.min(300) + 4, "{all} after {flush}");
-        }
-        assert!(most <= 16, "{most} runs");
-        assert!(written < 7_000, "{written} written again");
     }
 }

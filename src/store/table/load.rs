@@ -11,6 +11,9 @@ use super::{
     keeper::Works,
 };
 
+/// As by [`super::super::Options::new`].
+const MEMORY_ROWS: usize = 50_000;
+
 pub struct Load<'a> {
     works: Works<&'a dyn Platter>,
 }
@@ -18,7 +21,7 @@ pub struct Load<'a> {
 impl<'a> Load<'a> {
     /// Into an empty folder.
     pub fn new(dir: &Path, cache_bytes: u64, platter: &'a dyn Platter) -> Result<Load<'a>, OpenError> {
-        let table = Table::open(dir, cache_bytes)?;
+        let table = Table::open(dir, cache_bytes, MEMORY_ROWS)?;
         table.found_folders(platter)?;
         Ok(Load { works: Works::new(Arc::new(table), platter) })
     }
@@ -27,7 +30,7 @@ impl<'a> Load<'a> {
     pub fn put(&self, rows: Rows) -> Result<(), StoreError> {
         let table = &self.works.table;
         table.apply(rows);
-        if table.levels().active.fill() >= 1_000 { self.flush() } else { Ok(()) }
+        if table.levels().active.fill() >= MEMORY_ROWS { self.flush() } else { Ok(()) }
     }
 
     fn flush(&self) -> Result<(), StoreError> {

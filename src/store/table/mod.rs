@@ -20,6 +20,7 @@ mod filter;
 mod journal;
 mod keeper;
 mod load;
+mod manifest;
 mod range;
 mod run;
 
@@ -38,7 +39,7 @@ use sled::IVec;
 
 pub use self::{journal::Replayed, keeper::Log, load::Load, range::Range};
 use self::{
-    keeper::Manifest,
+    manifest::Manifest,
     range::{Merged, Source, Walk, borrowed, first_of, frozen, last_of},
     run::{Row, Run},
 };
@@ -49,11 +50,10 @@ use super::{
     segments::{self, Folder},
 };
 
-/// So many rows, or octets of them, are held in memory before they are written to their place; and so many of sled's that are gone: a search
-/// for what is due first goes by each of them.
-const ROWS: usize = 50_000;
-const OCTETS: usize = 12 << 20;
-const GONE: usize = 4_096;
+/// For one of [`super::Options::memory_rows`], memory holds so many octets; and one row that is gone for so many of them: a search for what is
+/// due first passes each of these.
+const OCTETS_PER_ROW: usize = 250;
+const ROWS_PER_GONE: usize = 12;
 
 /// What a row takes beside its octets, about.
 const ROW_OCTETS: usize = 100;
@@ -77,6 +77,7 @@ struct Levels {
 
 pub struct Table {
     dir: PathBuf,
+    memory_rows: usize,
     sled: sled::Db,
     levels: RwLock<Levels>,
     manifest: Mutex<Manifest>,
@@ -86,10 +87,9 @@ pub struct Table {
 }
 
 impl Mem {
-    /// How far it is from full, in thousandths; more than 1,000 is full.
+    /// How many rows it is worth, see [`super::Options::memory_rows`].
     fn fill(&self) -> usize {
-        let of = |part: usize, whole: usize| part.saturating_mul(1_000) / whole;
-        of(self.rows.len(), ROWS).max(of(self.octets, OCTETS)).max(of(self.gone, GONE))
+        self.rows.len().max(self.octets / OCTETS_PER_ROW).max(self.gone.saturating_mul(ROWS_PER_GONE))
     }
 
     fn insert(&mut self, key: IVec, value: Option<IVec>) {
@@ -113,13 +113,14 @@ impl Mem {
 
 impl Table {
     /// Opens what is there, without the journal; without any rows it is a new one, see [`Table::found`]. Changes nothing but what sled tidies.
-    pub fn open(dir: &Path, cache_bytes: u64) -> Result<Table, OpenError> {
+    pub fn open(dir: &Path, cache_bytes: u64, memory_rows: usize) -> Result<Table, OpenError> {
         let sled = open::open_sled(dir, cache_bytes)?;
         let manifest = Manifest::read(&sled)?;
         let runs = manifest.runs.iter().map(|run| Run::open(&run_path(dir, run.number)).map(Arc::new));
         let runs = runs.collect::<Result<Vec<_>, _>>().map_err(open::damaged)?;
         Ok(Table {
             dir: dir.to_owned(),
+            memory_rows: memory_rows.max(1),
             sled,
             levels: RwLock::new(Levels { runs, ..Levels::default() }),
             manifest: Mutex::new(manifest),
