@@ -196,6 +196,8 @@ async fn a_power_cut_takes_nothing_that_was_acknowledged() {
 async fn without_the_sync_a_power_cut_loses_data() {
     let dir = tempfile::tempdir().unwrap();
     let shadow = Shadow::new(dir.path());
+    // Nothing is written to its place, which has syncs of its own.
+    let options = |platter| Options { memory_rows: 50_000, ..options(platter) };
     let store = Arc::new(Store::open(&shadow.real, options(shadow.clone())).unwrap());
     store.set_rules(rules(vec![trigger("each", Per::All, Comparator::Every(1))]));
     shadow.careless.store(true, Ordering::SeqCst);
