@@ -255,7 +255,7 @@ fn after_the_last(leave_out: Option<&str>) -> Option<Vec<String>> {
 fn without_our_syncs_it_is_not() {
     let Some(wrong) = after_the_last(None) else { return };
     assert!(wrong.is_empty(), "{wrong:?}");
-    for ending in ["store/db", ".seg", ""] {
+    for ending in ["journal/00000000.seg", "events/00000000.seg", ""] {
         let Some(wrong) = after_the_last(Some(ending)) else { return };
         assert!(!wrong.is_empty(), "without the sync of '{ending}' nothing was missing after a cut");
     }

@@ -130,7 +130,7 @@ fn a_sync_left_out_is_seen() {
     if !strace() {
         return;
     }
-    for (ending, kept) in [("store/db", Kept::Rows), (".seg", Kept::Event)] {
+    for (ending, kept) in [("journal/00000000.seg", Kept::Rows), ("events/00000000.seg", Kept::Event)] {
         let mut missing = run(FEW, Some(ending));
         let mut serials = missing.remove(&kept).unwrap_or_default();
         serials.sort_unstable();

@@ -1,5 +1,7 @@
 //! The judging of one input. Pure: what is known, the input, the rules and the time in; what changes out.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::{
@@ -80,7 +82,7 @@ impl Rules {
         let mut person = known.person.clone().unwrap_or_default();
         person.see(at);
         person.learn(mail.verdict.address.as_deref());
-        let entry = Recent { at, status, campaign: mail.campaign.clone(), event: id, cleared: false };
+        let entry = Recent { at, status, campaign: mail.campaign.as_deref().map(Arc::from), event: id, cleared: false };
         if mail.standing != Standing::Full {
             person.apart.add(entry);
             return Some(person);

@@ -1,6 +1,9 @@
 //! What the store knows before an input, and what the input changes.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -144,11 +147,28 @@ pub struct Tally {
 pub struct Recent {
     pub at: Timestamp,
     pub status: Status,
-    pub campaign: Option<String>,
+    /// Shared by the entries of one campaign.
+    #[serde(with = "shared")]
+    pub campaign: Option<Arc<str>>,
     /// The event's id.
     pub event: u64,
     /// A reset came after it: it is still listed, and counts no more.
     pub cleared: bool,
+}
+
+/// A text that many share, stored as a text.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(text: &Option<Arc<str>>, to: S) -> Result<S::Ok, S::Error> {
+        text.as_deref().serialize(to)
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Option<Arc<str>>, D::Error> {
+        Ok(Option::<String>::deserialize(from)?.map(Arc::from))
+    }
 }
 
 /// That a trigger fired. `key` is [`super::Trigger::key`], so that an edited `do` doesn't arm it anew.

@@ -153,7 +153,7 @@ impl Store {
         let _alone = self.shared.upkeep.alone().ok_or(BackupError::Busy)?;
         let notes = self.shared.upkeep.begin();
         let begun = self.shared.read()?.clone();
-        let identity = self.shared.db.get(super::keys::IDENTITY).map_err(StoreError::from)?;
+        let identity = self.shared.db.get(super::keys::IDENTITY)?;
         let schema = identity.as_deref().and_then(<[u8]>::first).copied().unwrap_or(super::rows::SCHEMA);
         let head = Head { schema, store: self.shared.identity.store, begun: begun.last_at };
         let total = self.size(&begun)?;
@@ -170,9 +170,9 @@ impl Store {
         Ok(BackedUp { last_event: end.next_event.saturating_sub(1), rows, octets })
     }
 
-    /// About how large the backup will be: sled's file holds some of its rows more than once.
+    /// About how large the backup will be: some rows lie there more than once.
     fn size(&self, state: &State) -> Result<u64, StoreError> {
-        let mut total = self.shared.db.size_on_disk()?;
+        let mut total = self.shared.db.octets()?;
         for (folder, tail) in [(&self.shared.events, state.events), (&self.shared.raw, state.raw)] {
             for segment in tail.first..=tail.segment {
                 total = total.saturating_add(folder.length(segment)?.unwrap_or(0));
@@ -240,7 +240,7 @@ impl Copy<'_> {
         let mut from = Vec::new();
         loop {
             let gate = shared.read()?;
-            let chunk: Vec<_> = shared.db.range(from..).take(CHUNK).collect::<Result<_, _>>().map_err(StoreError::from)?;
+            let chunk: Vec<_> = shared.db.range(from..).take(CHUNK).collect::<Result<_, _>>()?;
             let last = chunk.last().map(|(key, _)| key.to_vec());
             self.notes.walked(last.clone().filter(|_| chunk.len() == CHUNK));
             drop(gate);
@@ -264,7 +264,7 @@ impl Copy<'_> {
             let gate = shared.read()?;
             let keys = self.notes.take()?;
             if keys.len() <= FEW || round >= ROUNDS {
-                let rows = keys.iter().map(|key| shared.db.get(key)).collect::<Result<Vec<_>, _>>().map_err(StoreError::from)?;
+                let rows = keys.iter().map(|key| shared.db.get(key)).collect::<Result<Vec<_>, _>>()?;
                 let state = gate.clone();
                 drop(gate);
                 keys.iter().zip(rows).try_for_each(|(key, row)| self.row(key, row.as_deref()))?;
@@ -273,7 +273,7 @@ impl Copy<'_> {
             let state = gate.clone();
             drop(gate);
             for key in keys {
-                let row = shared.db.get(&key).map_err(StoreError::from)?;
+                let row = shared.db.get(&key)?;
                 self.row(&key, row.as_deref())?;
             }
             self.segments(&state)?;

@@ -144,7 +144,7 @@ impl Store {
         let state = self.shared.read()?;
         let db = &self.shared.db;
         let from = from.max(state.oldest_event);
-        let at = db.range(keys::position(0)..=keys::position(from)).next_back().transpose()?;
+        let at = db.last(&keys::position(0), &keys::position(from.saturating_add(1)))?;
         let Some((_, row)) = at else { return Ok(Vec::new()) };
         let mut at: Position = decode(&row, "a position row")?;
         let mut length = PIECE;
@@ -189,17 +189,15 @@ impl Store {
         prefix: &[u8],
         mut each: impl FnMut(&[u8], &[u8]) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
-        let mut from = prefix.to_vec();
+        let (mut from, to) = (prefix.to_vec(), keys::past(prefix));
         loop {
             let mut rows = Vec::new();
             {
                 let _gate = self.shared.read()?;
-                for row in self.shared.db.range(from.clone()..).take(CHUNK) {
+                for row in self.shared.db.range(from.clone()..to.clone()).take(CHUNK) {
                     let (key, first) = row?;
-                    if key.starts_with(prefix) {
-                        let row = whole(&self.shared.db, &key, first)?;
-                        rows.push((key, row));
-                    }
+                    let row = whole(&self.shared.db, &key, first)?;
+                    rows.push((key, row));
                 }
             }
             let last = rows.len() < CHUNK;

@@ -1,4 +1,4 @@
-//! sled's file written anew, so that nothing of what was removed is left in it: a log keeps old versions of rows for as long as it likes.
+//! The table written anew, so that nothing of what was removed is left in it: logs and runs keep old versions of rows for as long as they like.
 //!
 //! The rows are copied to `store.new/`, synced, and the folders change places, `store/` to `store.old/` first. At any moment one of them is
 //! whole; [`settle`] finishes what was broken off.
@@ -8,12 +8,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{OpenError, Options, Platter, erase, open};
+use super::{
+    OpenError, Options, Platter, erase, open,
+    overlay::Rows,
+    table::{Load, Table},
+};
 
 const NEW: &str = "store.new";
 const OLD: &str = "store.old";
 
-/// Rows in one of sled's batches.
+/// Rows copied at a time.
 const BATCH: usize = 1_000;
 
 /// Nothing may have the store open.
@@ -27,7 +31,7 @@ pub fn compact(dir: &Path, options: &Options) -> Result<(), OpenError> {
     settle(dir, platter)?;
     let (now, new, old) = (dir.join("store"), dir.join(NEW), dir.join(OLD));
     open::make_dir(&new)?;
-    let copied = copy(&now, &new, options.cache_bytes).and_then(|()| open::sync_all(&new, platter));
+    let copied = copy(&now, &new, options).and_then(|()| open::sync_all(&new, platter));
     if let Err(error) = copied {
         // What is left of it the next open removes.
         let _ = fs::remove_dir_all(&new);
@@ -40,23 +44,22 @@ pub fn compact(dir: &Path, options: &Options) -> Result<(), OpenError> {
     settle(dir, platter)
 }
 
-fn copy(from: &Path, to: &Path, cache_bytes: u64) -> Result<(), OpenError> {
-    let (from, to) = (open::open_sled(from, cache_bytes / 2)?, open::open_sled(to, cache_bytes / 2)?);
-    let (mut batch, mut rows) = (sled::Batch::default(), 0);
-    for row in from.iter() {
+fn copy(from: &Path, to: &Path, options: &Options) -> Result<(), OpenError> {
+    let from = Table::open(from, options.cache_bytes / 2, options.memory_rows)?;
+    from.replay()?;
+    let to = Load::new(to, options.cache_bytes / 2, &*options.platter)?;
+    let mut rows = Rows::new();
+    for row in from.range::<&[u8], _>(..) {
         let (key, value) = row.map_err(open::damaged)?;
         if key == erase::INTENT {
             continue;
         }
-        batch.insert(key, value);
-        rows += 1;
-        if rows >= BATCH {
-            to.apply_batch(std::mem::take(&mut batch)).map_err(open::damaged)?;
-            rows = 0;
+        rows.insert(key.to_vec(), Some(value.to_vec()));
+        if rows.len() >= BATCH {
+            to.put(std::mem::take(&mut rows)).map_err(open::damaged)?;
         }
     }
-    to.apply_batch(batch).map_err(open::damaged)?;
-    to.flush().map(drop).map_err(open::damaged)
+    to.put(rows).and_then(|()| to.end()).map_err(open::damaged)
 }
 
 /// Finishes or takes back what was broken off.

@@ -1,5 +1,5 @@
 //! What `[keep]` lets go: events with their dedupe keys and jobs, days' counts, raw mails, finished jobs. One step is at most some hundred
-//! rows and is a commit like any other; a segment is unlinked once the commit that gives it up is durable. What can't be read stays, and is
+//! rows and is a commit like any other; dedupe keys and counts go with the floor ([`super::table`]), all at once; a segment is unlinked once the commit that gives it up is durable. What can't be read stays, and is
 //! tried again later; a commit that fails is fatal here as anywhere.
 //!
 //! Persons and totals stay, but for persons whom only unsigned or expired mail ever named: else strangers could fill the disk for good.
@@ -19,11 +19,12 @@ use crate::{
     outbox::State as JobState,
 };
 
-/// Rows of each kind in one step.
+/// Rows of each kind in one step; of events more, since most cost none.
 const ROWS: usize = 200;
+const EVENTS: usize = 1_000;
 
 /// How much of a segment is read in one step.
-const BYTES: u64 = 256 << 10;
+const BYTES: u64 = 512 << 10;
 
 struct Step<'a> {
     rows: Overlay<'a>,
@@ -87,7 +88,7 @@ impl Step<'_> {
         let open = segment == self.state.events.segment;
         let Some((bytes, end)) = self.piece(folder, segment, offset, open)? else { return Ok(None) };
         let mut reached = offset;
-        for record in Records::new(&bytes, offset).map_while(Result::ok).take(ROWS) {
+        for record in Records::new(&bytes, offset).map_while(Result::ok).take(EVENTS) {
             if !self.record(&record, cutoff)? {
                 break;
             }
@@ -119,13 +120,12 @@ impl Step<'_> {
     fn record(&mut self, record: &Record<'_>, cutoff: Timestamp) -> Result<bool, StoreError> {
         match record.kind {
             EVENT => {
-                let EventRecord { dedupe, event } = EventRecord::from_bytes(record.payload)?;
+                let EventRecord { event, .. } = EventRecord::from_bytes(record.payload)?;
                 if event.at() >= cutoff {
                     return Ok(false);
                 }
                 self.state.oldest_event = event.id().saturating_add(1);
                 if let Event::MailV1(event) = &event {
-                    self.rows.remove(keys::dedupe(&dedupe))?;
                     self.stranger(event)?;
                 }
                 self.gone += 1;
@@ -141,7 +141,6 @@ impl Step<'_> {
                     return Ok(false);
                 }
                 self.state.oldest_event = mark.event.saturating_add(1);
-                self.rows.remove(keys::dedupe(&mark.dedupe))?;
                 self.gone += 1;
             }
             _ => {}
@@ -178,9 +177,13 @@ impl Step<'_> {
         self.drop_rows(old)
     }
 
+    /// Days go with the floor, see [`super::table`].
     fn days(&mut self, cutoff: u32) -> Result<(), StoreError> {
-        let old = self.rows.untouched(&[keys::DAY], &keys::first_of_day(cutoff), ROWS)?;
-        self.drop_rows(old)
+        if !self.rows.untouched(&[keys::DAY], &keys::first_of_day(cutoff), 1)?.is_empty() {
+            self.state.oldest_day = self.state.oldest_day.max(cutoff);
+            self.gone += 1;
+        }
+        Ok(())
     }
 
     fn drop_rows(&mut self, rows: Vec<(sled::IVec, sled::IVec)>) -> Result<(), StoreError> {

@@ -20,6 +20,7 @@ use super::{
     rows::{State, decode, encode, time},
     scopes::Scopes,
     segments::{RAW, Stream},
+    table::Table,
 };
 use crate::{
     ledger::{
@@ -31,7 +32,7 @@ use crate::{
 };
 
 pub struct Fold<'a> {
-    tree: &'a sled::Tree,
+    tree: &'a Table,
     pub rows: Overlay<'a>,
     pub state: State,
     pub events: &'a mut Stream,
@@ -56,7 +57,7 @@ struct Names {
 
 impl<'a> Fold<'a> {
     pub fn new(
-        tree: &'a sled::Tree,
+        tree: &'a Table,
         state: State,
         streams: (&'a mut Stream, &'a mut Stream),
         rules: Arc<dyn Judge>,
@@ -168,17 +169,35 @@ impl<'a> Fold<'a> {
     }
 
     fn judge_mail(&mut self, input: &Input, mail: &MailInput, event: u64, now: Timestamp) -> Result<(Changes, Names), StoreError> {
-        let at = mail.at(now);
+        // Lent, not copied: a person may have 256 entries.
         let person = match mail.person {
-            Some(key) => self.person(key)?.clone(),
+            Some(key) => self.person(key)?.take(),
             None => None,
         };
         let mut known = Known { person, ..Known::default() };
         let mut names = Names { domain: None, campaign: None };
         // What may not fire is never compared with what was counted before.
-        if mail.standing != Standing::Full {
-            return Ok((self.rules.judge(&known, input, event, now), names));
+        let changes = match mail.standing {
+            Standing::Full => self.judge_counted(input, mail, event, now, &mut known, &mut names)?,
+            _ => self.rules.judge(&known, input, event, now),
+        };
+        if let Some(key) = mail.person {
+            self.persons.insert(key, known.person);
         }
+        Ok((changes, names))
+    }
+
+    /// With the counts of all that it counts for.
+    fn judge_counted(
+        &mut self,
+        input: &Input,
+        mail: &MailInput,
+        event: u64,
+        now: Timestamp,
+        known: &mut Known,
+        names: &mut Names,
+    ) -> Result<Changes, StoreError> {
+        let at = mail.at(now);
         let rules = Arc::clone(&self.rules);
         if let Some(domain) = domain_of(known.person.as_ref(), mail) {
             let name = self.scopes.resolve(&self.rows, &mut self.state, ScopeKind::Domain, domain)?;
@@ -200,15 +219,15 @@ impl<'a> Fold<'a> {
             names.campaign = Some(name);
         }
         known.all = self.scopes.take(&self.rows, ScopeKind::All, "", at, rules.reach(Per::All))?;
-        let changes = rules.judge(&known, input, event, now);
+        let changes = rules.judge(known, input, event, now);
         if let Some(name) = &names.domain {
-            self.scopes.restore(ScopeKind::Domain, name, known.domain);
+            self.scopes.restore(ScopeKind::Domain, name, std::mem::take(&mut known.domain));
         }
         if let Some(name) = &names.campaign {
-            self.scopes.restore(ScopeKind::Campaign, name, known.campaign);
+            self.scopes.restore(ScopeKind::Campaign, name, std::mem::take(&mut known.campaign));
         }
-        self.scopes.restore(ScopeKind::All, "", known.all);
-        Ok((changes, names))
+        self.scopes.restore(ScopeKind::All, "", std::mem::take(&mut known.all));
+        Ok(changes)
     }
 
     fn person(&mut self, key: PersonKey) -> Result<&mut Option<Person>, StoreError> {

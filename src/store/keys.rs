@@ -1,9 +1,10 @@
-//! The keys of the one tree: a prefix octet, then fields of fixed length in big-endian order, so that ranges are in the order that is asked for.
+//! The keys of the one table: a prefix octet, then fields of fixed length in big-endian order, so that ranges are in the order that is asked for.
 //!
 //! | prefix | then | row |
 //! |---|---|---|
 //! | `!s` | | [`super::rows::Identity`] |
 //! | `!m` | | [`super::rows::State`], renewed by every commit |
+//! | `!t` | | [`super::table`]'s manifest |
 //! | `!f` | | [`super::erase::Row`], while something is left to erase |
 //! | `p` | person key, 10 octets | a person |
 //! | `d` | dedupe key cut to 12 octets | the event's id |
@@ -26,6 +27,8 @@
 //! | `k` | job id | a task for an administrator |
 //! | `~` | another key, 0, piece | what didn't fit into that row |
 
+use std::ops::Bound;
+
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -37,6 +40,7 @@ use crate::{
 
 pub const IDENTITY: &[u8] = b"!s";
 pub const STATE: &[u8] = b"!m";
+pub const MANIFEST: &[u8] = b"!t";
 
 pub const PERSON: u8 = b'p';
 pub const DEDUPE: u8 = b'd';
@@ -58,6 +62,36 @@ pub const GATHER: u8 = b'g';
 pub const PART: u8 = b'f';
 pub const TASK: u8 = b'k';
 pub const PIECE: u8 = b'~';
+
+/// The rows whose place are runs, see [`super::table`]: what grows with people and events, and is found by its key or read as a whole. All else
+/// is little, or goes again soon.
+const IN_RUNS: [u8; 7] = [PERSON, DEDUPE, ADDRESS, TOTALS, DAY, MEMBER, COLLECTED];
+
+pub fn in_runs(key: &[u8]) -> bool {
+    key.first().is_some_and(|prefix| IN_RUNS.contains(prefix))
+}
+
+/// Whether any such row may lie between these.
+pub fn runs_hold_some(from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {
+    let prefix = |bound: Bound<&[u8]>, open: u8| match bound {
+        Bound::Included(key) | Bound::Excluded(key) => key.first().copied().unwrap_or(open),
+        Bound::Unbounded => open,
+    };
+    let (first, last) = (prefix(from, 0), prefix(to, u8::MAX));
+    IN_RUNS.iter().any(|prefix| (first..=last).contains(prefix))
+}
+
+/// The first key after all that begin with `prefix`; empty where there is none.
+pub fn past(prefix: &[u8]) -> Vec<u8> {
+    let mut past = prefix.to_vec();
+    while let Some(last) = past.pop() {
+        if let Some(next) = last.checked_add(1) {
+            past.push(next);
+            break;
+        }
+    }
+    past
+}
 
 /// What counts are kept of. The octet is part of the stored form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -90,6 +124,11 @@ pub fn dedupe(digest: &[u8]) -> Vec<u8> {
     key(DEDUPE, &[digest.get(..DEDUPE_OCTETS).unwrap_or(digest)])
 }
 
+/// What a [`dedupe`] row says.
+pub fn event_of_dedupe(row: &[u8]) -> Option<u64> {
+    super::rows::decode(row, "a dedupe key").ok()
+}
+
 pub fn address(normal: &str) -> Vec<u8> {
     let digest = Sha256::digest(normal.as_bytes());
     key(ADDRESS, &[digest.get(..12).unwrap_or(&digest)])
@@ -106,6 +145,10 @@ pub fn day(day: u32, kind: ScopeKind, name: &str) -> Vec<u8> {
 /// Before all rows of that day.
 pub fn first_of_day(day: u32) -> Vec<u8> {
     key(DAY, &[&day.to_be_bytes()])
+}
+
+pub fn day_of(key: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(key.get(1..5)?.try_into().ok()?))
 }
 
 pub fn position(event: u64) -> Vec<u8> {

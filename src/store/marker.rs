@@ -21,8 +21,18 @@ pub struct Marker {
     pub store: [u8; 16],
     /// The id of the next event at some durable moment.
     pub next_event: u64,
-    /// The store was closed: how far sled's log reached then, see [`super::sled_log`].
-    pub closed: Option<u64>,
+    /// The store was closed, and reached so far.
+    pub closed: Option<Closed>,
+}
+
+/// How far a closed store reaches: what is damaged there looks otherwise like what was never committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closed {
+    /// Sled's log, see [`super::sled_log`].
+    pub sled: u64,
+    /// The journal's last segment, and its octets.
+    pub segment: u32,
+    pub length: u64,
 }
 
 pub fn path(dir: &Path) -> PathBuf {
@@ -50,7 +60,7 @@ pub fn write(dir: &Path, marker: &Marker, platter: &dyn Platter) -> io::Result<(
 fn text(marker: &Marker) -> String {
     let mut text = format!("{TITLE}\nstore {}\nnext {}\n", data_encoding::HEXLOWER.encode(&marker.store), marker.next_event);
     // Writing to a String can't fail.
-    let _ = marker.closed.map(|end| writeln!(text, "closed {end}"));
+    let _ = marker.closed.map(|Closed { sled, segment, length }| writeln!(text, "closed {sled} {segment} {length}"));
     let crc = crc32fast::hash(text.as_bytes());
     let _ = writeln!(text, "crc {crc:08x}");
     text
@@ -60,7 +70,10 @@ fn parse(whole: &str) -> Option<Marker> {
     let mut lines = whole.lines().skip(1);
     let store = data_encoding::HEXLOWER.decode(lines.next()?.strip_prefix("store ")?.as_bytes()).ok()?.try_into().ok()?;
     let next_event = lines.next()?.strip_prefix("next ")?.parse().ok()?;
-    let closed = lines.next()?.strip_prefix("closed ").and_then(|end| end.parse().ok());
+    let mut ends = lines.next()?.strip_prefix("closed ").unwrap_or_default().split(' ');
+    let mut end = || ends.next()?.parse::<u64>().ok();
+    let closed = end().zip(end()).zip(end());
+    let closed = closed.and_then(|((sled, segment), length)| Some(Closed { sled, segment: segment.try_into().ok()?, length }));
     let marker = Marker { store, next_event, closed };
     (text(&marker) == whole).then_some(marker)
 }
@@ -75,7 +88,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(read(dir.path()).unwrap(), None);
         let mut marker = Marker { store: [7; 16], next_event: 12, closed: None };
-        for closed in [None, Some(0), Some(34_567)] {
+        for closed in [None, Some(Closed { sled: 0, segment: 0, length: 0 }), Some(Closed { sled: 34_567, segment: 3, length: 99 })] {
             marker.closed = closed;
             write(dir.path(), &marker, &Disk).unwrap();
             assert_eq!(read(dir.path()).unwrap(), Some(marker));

@@ -2,24 +2,19 @@
 //!
 //! Speaks of the domain (`record`, `claim`, `finish`, queries), never of keys and trees, so that another engine can stand in its place.
 //!
-//! **A commit**: whatever waits is folded in order ([`fold`]); events, jobs and raw mails are appended to segments and fdatasynced; then one
-//! sled batch, sled's flush, and an fdatasync of our own on sled's file, since sled 0.34's flush does none on Linux. Only then are callers
-//! answered and readers let in. When any of that fails nobody can say what is on the platter: every caller gets [`StoreError::Fatal`] from
-//! then on, the heartbeat stops, and the process must end; the next open finds what was durable.
+//! **A commit**: whatever waits is folded in order ([`fold`]); events, jobs and raw mails are appended to segments and fdatasynced; then all rows
+//! that changed are appended to the journal as one record, and that is fdatasynced. Only then do readers see them, and callers get their answers.
+//! When any of that fails nobody can say what is on the platter: every caller gets [`StoreError::Fatal`] from then on, the heartbeat stops, and
+//! the process must end; the next open finds what was durable.
 //!
-//! **Layout**, all under one folder of mode 0700: `store.lock`, `store.marker` (see [`marker`]), `store/` (sled), `events/` and `raw/`
-//! (see [`segments`]). What [`restore`] and [`compact`] build lies beside these under names of its own until it is whole.
+//! **Layout**, all under one folder of mode 0700: `store.lock`, `store.marker` (see [`marker`]), `store/` (the rows, see [`table`]: sled, the
+//! journal, runs), `events/` and `raw/` (see [`segments`]). What [`restore`] and [`compact`] build lies beside these under names of its own
+//! until it is whole.
 //!
-//! **Why events lie in segments**: in sled 0.34.7 an event of 230 octets with its dedupe key and its share of a person's row took 1,360
-//! octets (groups of 64, a million persons), and still 784 with only a position of 8 octets in sled: a leaf of sled holds some 16 rows, and
-//! every tenth change writes it anew as a whole. So sled gets as few rows an event as can be: the dedupe key (12 octets) and the person;
-//! counts are merged over the batch, and a position is kept every 16 KiB of events only. So laid out, 1,500,000 events of a million persons
-//! from 100 tasks at once took 883 octets each: 263 in segments (the event itself) and 620 in sled, for some 110 of keys and values.
-//! sled cleans half-empty parts of its log with its own flusher only; with that running, 300,000 events took 490 to 600 there: not worth a
-//! second thread that syncs when it likes, it stays off.
+//! **Cost** of ten million bounces of a million people while the oldest expire, see `cargo bench --bench growth`: some 260 octets an event in
+//! segments and 100 to 170 in rows.
 //!
-//! **Opening** reads sled's log since the last opening: 0.7 s after 300,000 events, and 0.1 s when opened again at once; half a minute after
-//! 1,500,000 on a busy machine. A service manager must allow for that.
+//! **Opening** reads the journal, 32 MiB as a rule, and the last bits of each run: tenths of a second, also after a kill.
 
 mod archive;
 mod backup;
@@ -49,6 +44,7 @@ mod segments;
 mod shared;
 mod sled_log;
 mod sweep;
+mod table;
 mod timers;
 mod writer;
 

@@ -1,10 +1,11 @@
 //! Opening: makes what isn't there, takes the lock, and refuses what it can't vouch for. Before all checks have passed we change nothing of
 //! an existing store; sled itself tidies its log as it opens it.
 //!
-//! sled opens a log of which it can't read a part, or anything, as a shorter or an empty one, without an error: hence the marker, the events in
-//! the segments beyond what sled knows of, and [`sled_log`].
+//! sled opens a log of which it can't read a part, or anything, as a shorter or an empty one, without an error, and a journal that lost its end
+//! looks like one whose last commit was torn: hence the marker, the events in the segments beyond what the state knows of, and [`sled_log`].
 
 use std::{
+    collections::BTreeMap,
     fs::{self, DirBuilder, File, OpenOptions},
     io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -16,14 +17,16 @@ use std::{
 
 use super::{
     OpenError, Options, Platter, StoreError, compact, erase, keys,
-    marker::{self, Marker},
+    marker::{self, Closed, Marker},
     outbox,
     overlay::Overlay,
     restore,
     rows::{Identity, SCHEMA, State, decode, encode},
     segments::{Folder, Stream},
     shared::Shared,
-    sled_log, timers,
+    sled_log,
+    table::{Log, Table},
+    timers,
     writer::Writer,
 };
 
@@ -64,23 +67,31 @@ fn open_once(dir: &Path, options: Options) -> Result<(Writer, Arc<Shared>), Open
         make_dir(each)?;
     }
     let folders = (Folder::new(events_dir), Folder::new(raw_dir));
-    if let Some(end) = marker.and_then(|marker| marker.closed) {
-        sled_log::check(&sled_dir, end)?;
+    let closed = marker.and_then(|marker| marker.closed);
+    if let Some(closed) = closed {
+        sled_log::check(&sled_dir, closed.sled)?;
     }
-    let db = open_sled(&sled_dir, options.cache_bytes)?;
+    let platter = Arc::clone(&options.platter);
+    let db = Arc::new(Table::open(&sled_dir, options.cache_bytes, options.memory_rows)?);
     let fresh = match db.get(keys::IDENTITY).map_err(damaged)? {
         Some(_) => None,
-        None => Some(create(dir, &db, marker, &folders)?),
+        None => Some(create(dir, &db, marker, &folders, &*platter)?),
     };
-    let (identity, state) = read(&db)?;
+    let identity = identity(&db)?;
+    let replayed = db.replay()?;
+    if let Some(closed) = closed.filter(|closed| (closed.segment, closed.length) != (replayed.tail.segment, replayed.tail.length)) {
+        let Closed { segment, length, .. } = closed;
+        return Err(damaged(format_args!("the journal's segment {segment} makes no sense before octet {length}")));
+    }
+    let state = state(&db)?;
     check(dir, marker, &identity, &state)?;
     check_segments(&folders.0, &state)?;
+    db.set_floor(&state);
 
-    let platter = Arc::clone(&options.platter);
     let events = Stream::open(folders.0.clone(), state.events, (options.segment_bytes, EVENTS_ROLL), Arc::clone(&platter))?;
     let raw = Stream::open(folders.1.clone(), state.raw, (options.segment_bytes, RAW_ROLL), Arc::clone(&platter))?;
-    let state = rescue(&db, state, &options)?;
-    db.flush().map_err(damaged)?;
+    let mut log = Log::open(Arc::clone(&db), &replayed, Arc::clone(&platter))?;
+    let state = rescue(&db, &mut log, state, &options)?;
     sync_all(&sled_dir, &*platter)?;
     platter.sync_dir(dir).map_err(at(dir))?;
     if marker.is_none() && fresh.is_none() {
@@ -89,22 +100,20 @@ fn open_once(dir: &Path, options: Options) -> Result<(Writer, Arc<Shared>), Open
     let renewed = Marker { store: identity.store, next_event: state.next_event, closed: None };
     marker::write(dir, &renewed, &*platter).map_err(at(&marker::path(dir)))?;
 
-    let sled_path = sled_dir.join("db");
-    let sled_file = OpenOptions::new().write(true).open(&sled_path).map_err(at(&sled_path))?;
     let shared = Arc::new(Shared::new(db, identity, state.clone(), folders, &options, lock));
     let now = Instant::now();
     let writer = Writer {
         dir: dir.to_owned(),
         shared: Arc::clone(&shared),
         options,
-        sled_file,
-        sled_path,
+        log,
         events,
         raw,
         marked: state.next_event,
         marked_at: now,
         state,
         commits: 0,
+        stepped: 0,
         next_step: now,
         more: false,
         next_timer: timers::next(&shared.db).map_err(damaged)?,
@@ -179,11 +188,11 @@ fn remove_unfinished(dir: &Path) -> Result<(), OpenError> {
 }
 
 /// A new store, unless something says that there was one.
-fn create(dir: &Path, db: &sled::Db, marker: Option<Marker>, folders: &(Folder, Folder)) -> Result<(), OpenError> {
+fn create(dir: &Path, db: &Table, marker: Option<Marker>, folders: &(Folder, Folder), platter: &dyn Platter) -> Result<(), OpenError> {
     if let Some(marker) = marker {
         return Err(emptied(dir, marker));
     }
-    if !db.is_empty() {
+    if !db.is_new() {
         return Err(OpenError::Damaged("rows without a schema".to_owned()));
     }
     for folder in [&folders.0, &folders.1] {
@@ -199,23 +208,29 @@ fn create(dir: &Path, db: &sled::Db, marker: Option<Marker>, folders: &(Folder, 
     getrandom::fill(&mut random).map_err(damaged)?;
     let (store, epoch) = random.split_first_chunk::<16>().map(|(store, epoch)| (*store, epoch)).unwrap_or_default();
     let epoch = epoch.iter().fold(0, |epoch: u32, octet| epoch << 8 | u32::from(*octet));
-    let mut batch = sled::Batch::default();
-    batch.insert(keys::IDENTITY, Identity { store, epoch }.to_row().map_err(damaged)?);
     let state = State { next_event: 1, oldest_event: 1, ..State::default() };
-    batch.insert(keys::STATE, encode(&state).map_err(damaged)?);
-    db.apply_batch(batch).map_err(damaged)
+    let rows = BTreeMap::from([
+        (keys::IDENTITY.to_vec(), Some(Identity { store, epoch }.to_row().map_err(damaged)?)),
+        (keys::STATE.to_vec(), Some(encode(&state).map_err(damaged)?)),
+    ]);
+    db.found(rows, platter)
 }
 
-fn read(db: &sled::Db) -> Result<(Identity, State), OpenError> {
-    let get = |key| db.get(key).map_err(damaged)?.ok_or_else(|| damaged("the store's own rows are missing"));
-    let identity = get(keys::IDENTITY)?;
-    let identity = match identity.split_first() {
-        Some((&SCHEMA, row)) => decode(row, "the store's identity").map_err(damaged)?,
-        Some((&found, _)) if found > SCHEMA => return Err(OpenError::Newer { found, known: SCHEMA }),
-        Some((&found, _)) if found > 0 => return Err(OpenError::Older { found }),
-        _ => return Err(damaged("no schema")),
-    };
-    Ok((identity, decode(&get(keys::STATE)?, "the store's state").map_err(damaged)?))
+fn own_row(db: &Table, key: &[u8]) -> Result<sled::IVec, OpenError> {
+    db.get(key).map_err(damaged)?.ok_or_else(|| damaged("the store's own rows are missing"))
+}
+
+fn identity(db: &Table) -> Result<Identity, OpenError> {
+    match own_row(db, keys::IDENTITY)?.split_first() {
+        Some((&SCHEMA, row)) => decode(row, "the store's identity").map_err(damaged),
+        Some((&found, _)) if found > SCHEMA => Err(OpenError::Newer { found, known: SCHEMA }),
+        Some((&found, _)) if found > 0 => Err(OpenError::Older { found }),
+        _ => Err(damaged("no schema")),
+    }
+}
+
+fn state(db: &Table) -> Result<State, OpenError> {
+    decode(&own_row(db, keys::STATE)?, "the store's state").map_err(damaged)
 }
 
 fn check(dir: &Path, marker: Option<Marker>, identity: &Identity, state: &State) -> Result<(), OpenError> {
@@ -240,20 +255,15 @@ fn check_segments(events: &Folder, state: &State) -> Result<(), OpenError> {
 }
 
 /// Jobs that ran when the process ended are due at once.
-fn rescue(db: &sled::Db, mut state: State, options: &Options) -> Result<State, OpenError> {
+fn rescue(db: &Table, log: &mut Log, mut state: State, options: &Options) -> Result<State, OpenError> {
     let mut rows = Overlay::new(db);
     let rescued = outbox::rescue(&mut rows, &mut state, (options.clock)()).map_err(|error: StoreError| damaged(error))?;
     if rescued > 0 {
         tracing::info!(jobs = rescued, "jobs that were being delivered when the last run ended are due again");
-        let mut batch = sled::Batch::default();
-        for (key, row) in rows.into_rows() {
-            match row {
-                Some(row) => batch.insert(key, row),
-                None => batch.remove(key),
-            }
-        }
-        batch.insert(keys::STATE, encode(&state).map_err(damaged)?);
-        db.apply_batch(batch).map_err(damaged)?;
+        let mut rows = rows.into_rows();
+        rows.insert(keys::STATE.to_vec(), Some(encode(&state).map_err(damaged)?));
+        log.write(&rows).and_then(|()| log.sync()).map_err(damaged)?;
+        db.apply(rows);
     }
     Ok(state)
 }

@@ -12,6 +12,9 @@ use crate::verp::PersonKey;
 pub struct Options {
     /// sled's page cache, bytes.
     pub cache_bytes: u64,
+    /// So many changed rows, of 250 octets at most on the average, are held in memory before they are written to their place; as many again
+    /// while they are. See [`super::table`].
+    pub memory_rows: usize,
     pub keep_events: Duration,
     pub keep_raw: Duration,
     /// UTC now. Handed in, so that tests can move it; the writer never lets it go back.
@@ -35,6 +38,7 @@ impl Options {
         const DAY: u64 = 86_400;
         Options {
             cache_bytes: 64 << 20,
+            memory_rows: 50_000,
             keep_events: Duration::from_secs(400 * DAY),
             keep_raw: Duration::from_secs(30 * DAY),
             clock,
@@ -51,6 +55,26 @@ pub trait Platter: Send + Sync {
     fn sync(&self, file: &File, path: &Path) -> io::Result<()>;
     /// The names in a directory.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+}
+
+impl<P: Platter + ?Sized> Platter for &P {
+    fn sync(&self, file: &File, path: &Path) -> io::Result<()> {
+        (**self).sync(file, path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        (**self).sync_dir(path)
+    }
+}
+
+impl<P: Platter + ?Sized> Platter for Arc<P> {
+    fn sync(&self, file: &File, path: &Path) -> io::Result<()> {
+        (**self).sync(file, path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        (**self).sync_dir(path)
+    }
 }
 
 /// The real one: fdatasync, and fsync for directories.

@@ -1,15 +1,18 @@
-//! What a batch has changed so far, laid over what sled holds: each input sees those before it, and sled gets everything at once.
+//! What a batch has changed so far, laid over what the table holds: each input sees those before it, and the table gets everything at once.
 //!
-//! sled puts a page that grows past 128 KiB into a file of its own that it never syncs, and a page holds up to some thirty rows: so no row is
-//! longer than [`PIECE`], what is longer is cut in pieces.
+//! sled puts a page that grows past 128 KiB into a file of its own that it never syncs, and a page holds up to some thirty rows: so no row of
+//! sled's is longer than [`PIECE`], what is longer is cut in pieces.
 
 use std::{collections::BTreeMap, ops::Bound};
 
 use sled::IVec;
 
-use super::{StoreError, keys};
+use super::{
+    StoreError, keys,
+    table::{Range, Table},
+};
 
-/// The longest row, in octets.
+/// The longest row of sled's, in octets.
 pub const PIECE: usize = 2_000;
 
 /// The first octet of a row that goes on in pieces; versions of rows never come that far.
@@ -19,17 +22,17 @@ const CUT: u8 = 0xff;
 pub type Rows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 pub struct Overlay<'a> {
-    tree: &'a sled::Tree,
+    tree: &'a Table,
     rows: Rows,
 }
 
 /// Reads a row as [`Overlay::put`] wrote it.
-pub fn read(tree: &sled::Tree, key: &[u8]) -> Result<Option<IVec>, StoreError> {
-    join(key, |key| Ok(tree.get(key)?))
+pub fn read(tree: &Table, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+    join(key, |key| tree.get(key))
 }
 
 /// The whole of a row of which the first piece was read.
-pub fn whole(tree: &sled::Tree, key: &[u8], first: IVec) -> Result<IVec, StoreError> {
+pub fn whole(tree: &Table, key: &[u8], first: IVec) -> Result<IVec, StoreError> {
     if first.first() != Some(&CUT) {
         return Ok(first);
     }
@@ -56,7 +59,7 @@ fn pieces(first: &[u8]) -> Option<u16> {
 }
 
 impl<'a> Overlay<'a> {
-    pub fn new(tree: &'a sled::Tree) -> Overlay<'a> {
+    pub fn new(tree: &'a Table) -> Overlay<'a> {
         Overlay { tree, rows: Rows::new() }
     }
 
@@ -71,7 +74,7 @@ impl<'a> Overlay<'a> {
     fn one(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
         match self.rows.get(key) {
             Some(row) => Ok(row.as_deref().map(IVec::from)),
-            None => Ok(self.tree.get(key)?),
+            None => self.tree.get(key),
         }
     }
 
@@ -81,6 +84,11 @@ impl<'a> Overlay<'a> {
     }
 
     pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), StoreError> {
+        // Never in pieces: what was there before need not be looked up.
+        if keys::in_runs(&key) {
+            self.rows.insert(key, Some(value));
+            return Ok(());
+        }
         let before = self.one(&key)?.as_deref().and_then(pieces).unwrap_or(0);
         let mut now = 0;
         if value.len() <= PIECE && value.first() != Some(&CUT) {
@@ -102,6 +110,10 @@ impl<'a> Overlay<'a> {
     }
 
     pub fn remove(&mut self, key: Vec<u8>) -> Result<(), StoreError> {
+        if keys::in_runs(&key) {
+            self.rows.insert(key, None);
+            return Ok(());
+        }
         for number in 1..=self.one(&key)?.as_deref().and_then(pieces).unwrap_or(0) {
             self.rows.insert(keys::piece(&key, number), None);
         }
@@ -115,9 +127,9 @@ impl<'a> Overlay<'a> {
         if from >= to {
             return Ok(Vec::new());
         }
-        let rows = self.tree.range::<&[u8], _>(range);
+        let rows: Range<'_> = self.tree.range::<&[u8], _>(range);
         let kept = rows.filter(|row| row.as_ref().map_or(true, |(key, _)| !self.rows.contains_key(&**key)));
-        kept.take(limit).map(|row| row.map_err(StoreError::from)).collect()
+        kept.take(limit).collect()
     }
 }
 
@@ -127,32 +139,29 @@ mod tests {
 
     #[test]
     fn long_rows_are_cut_and_leave_nothing_behind() {
-        let db = sled::Config::new().temporary(true).open().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let db = Table::open(dir.path(), 1 << 20, 100).unwrap();
         let apply = |change: &dyn Fn(&mut Overlay<'_>)| {
             let mut overlay = Overlay::new(&db);
             change(&mut overlay);
-            for (key, value) in overlay.into_rows() {
-                assert!(value.as_ref().is_none_or(|value| value.len() <= PIECE));
-                match value {
-                    Some(value) => db.insert(key, value).map(drop).unwrap(),
-                    None => db.remove(key).map(drop).unwrap(),
-                }
-            }
+            let rows = overlay.into_rows();
+            assert!(rows.values().flatten().all(|value| value.len() <= PIECE));
+            db.apply(rows);
         };
         let long: Vec<u8> = (0..9_001_u32).map(|n| n.to_le_bytes()[0]).collect();
         let shorter = long[..4_500].to_vec();
-        apply(&|overlay| overlay.put(b"pk".to_vec(), long.clone()).unwrap());
-        assert_eq!(read(&db, b"pk").unwrap().unwrap(), long);
-        assert_eq!(db.len(), 5);
+        apply(&|overlay| overlay.put(b"jk".to_vec(), long.clone()).unwrap());
+        assert_eq!(read(&db, b"jk").unwrap().unwrap(), long);
+        assert_eq!(db.range::<&[u8], _>(..).count(), 5);
         apply(&|overlay| {
-            overlay.put(b"pk".to_vec(), shorter.clone()).unwrap();
-            assert_eq!(overlay.get(b"pk").unwrap().unwrap(), shorter);
+            overlay.put(b"jk".to_vec(), shorter.clone()).unwrap();
+            assert_eq!(overlay.get(b"jk").unwrap().unwrap(), shorter);
         });
-        assert_eq!((read(&db, b"pk").unwrap().unwrap(), db.len()), (shorter.into(), 3));
-        apply(&|overlay| overlay.put(b"pk".to_vec(), vec![CUT; 9]).unwrap());
-        assert_eq!((read(&db, b"pk").unwrap().unwrap(), db.len()), (vec![CUT; 9].into(), 1));
-        apply(&|overlay| overlay.put(b"pk".to_vec(), long.clone()).unwrap());
-        apply(&|overlay| overlay.remove(b"pk".to_vec()).unwrap());
-        assert_eq!(db.len(), 0);
+        assert_eq!((read(&db, b"jk").unwrap().unwrap(), db.range::<&[u8], _>(..).count()), (shorter.into(), 3));
+        apply(&|overlay| overlay.put(b"jk".to_vec(), vec![CUT; 9]).unwrap());
+        assert_eq!((read(&db, b"jk").unwrap().unwrap(), db.range::<&[u8], _>(..).count()), (vec![CUT; 9].into(), 1));
+        apply(&|overlay| overlay.put(b"jk".to_vec(), long.clone()).unwrap());
+        apply(&|overlay| overlay.remove(b"jk".to_vec()).unwrap());
+        assert_eq!(db.range::<&[u8], _>(..).count(), 0);
     }
 }

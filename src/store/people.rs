@@ -7,6 +7,7 @@ use super::{
     StoreError, keys,
     overlay::{Overlay, whole},
     rows::{State, decode, encode},
+    table::Table,
 };
 use crate::{
     ledger::{Collected, Ending, GuardChange, GuardState, Held, Person, RawRef, ReportState},
@@ -108,7 +109,7 @@ pub fn hold(rows: &mut Overlay<'_>, event: u64, held: &Held) -> Result<(), Store
 }
 
 /// The first of a domain that wait, in the order of the events; what this batch put there comes in the next.
-pub fn first_held(rows: &Overlay<'_>, tree: &sled::Tree, domain: &str, most: usize) -> Result<Vec<(Vec<u8>, Held)>, StoreError> {
+pub fn first_held(rows: &Overlay<'_>, tree: &Table, domain: &str, most: usize) -> Result<Vec<(Vec<u8>, Held)>, StoreError> {
     let (first, last) = keys::held_of(domain);
     let found = rows.untouched(&first, &last, most)?.into_iter();
     found.map(|(key, row)| Ok((key.to_vec(), decode(&whole(tree, &key, row)?, "what waits of a guarded domain")?))).collect()

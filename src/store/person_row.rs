@@ -1,7 +1,10 @@
 //! A person's stored form. The 256 remembered events make most of it: each is kept as its distance from the one before and a place in a
 //! list of campaigns, 6 to 10 octets instead of 40.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -115,10 +118,11 @@ impl From<&Tally> for TallyRow {
 impl From<TallyRow> for Tally {
     fn from(row: TallyRow) -> Tally {
         let (mut at, mut event) = (0_i64, 0_u64);
+        let campaigns: Vec<Arc<str>> = row.campaigns.into_iter().map(Arc::from).collect();
         let recent = row.recent.iter().map(|entry| {
             at = at.wrapping_add(entry.since);
             event = event.wrapping_add(entry.event.cast_unsigned());
-            let campaign = usize::from(entry.mark >> 1).checked_sub(1).and_then(|place| row.campaigns.get(place)).cloned();
+            let campaign = usize::from(entry.mark >> 1).checked_sub(1).and_then(|place| campaigns.get(place)).cloned();
             Recent { at: time(at), status: entry.status, campaign, event, cleared: entry.mark & 1 == 1 }
         });
         let recent = recent.collect();
@@ -136,7 +140,7 @@ mod tests {
         let entry = |n: i64| Recent {
             at: at(n),
             status: Status::ALL[usize::try_from(n).unwrap() % 21],
-            campaign: (n % 3 != 0).then(|| format!("news-{}", n % 5)),
+            campaign: (n % 3 != 0).then(|| format!("news-{}", n % 5).into()),
             event: 1_000_000 + 17 * u64::try_from(n).unwrap(),
             cleared: n < 9,
         };

@@ -164,8 +164,7 @@ impl Store {
         let mut from = vec![keys::DAY];
         while let Some(row) = self.shared.db.range(from..vec![keys::DAY + 1]).next() {
             let (key, _) = row?;
-            let day = key.get(1..5).and_then(|day| day.try_into().ok()).map(u32::from_be_bytes);
-            let Some(day) = day.filter(|day| *day < u32::MAX) else { break };
+            let Some(day) = keys::day_of(&key).filter(|day| *day < u32::MAX) else { break };
             days.push(day);
             from = keys::first_of_day(day + 1);
         }
@@ -225,8 +224,7 @@ impl Store {
         if below <= state.oldest_event.max(1) {
             return Ok(None);
         }
-        let Some(row) = db.range(keys::position(0)..keys::position(below)).next_back() else { return Ok(None) };
-        let (key, row) = row?;
+        let Some((key, row)) = db.last(&keys::position(0), &keys::position(below))? else { return Ok(None) };
         let first = keys::event_of_position(&key).ok_or_else(|| StoreError::damaged("a position row"))?;
         let at: Position = decode(&row, "a position row")?;
         let after = db.range(keys::position(first.saturating_add(1))..keys::position(u64::MAX)).next().transpose()?;

@@ -15,13 +15,14 @@ use std::{
 };
 
 use super::{
-    OpenError, Platter,
+    OpenError, Platter, StoreError,
     archive::{Block, Head, Reading, Row, Which},
     keys,
     marker::{self, Marker},
     open,
     rows::{Identity, SCHEMA, State, Tail, decode, encode},
     segments::Folder,
+    table::Load,
 };
 
 const PART: &str = "restore.part";
@@ -82,7 +83,7 @@ pub fn restore(
     vacant(dir)?;
     let part = dir.join(PART);
     clear(&part)?;
-    let built = Building::new(dir, &part, cache_bytes).and_then(|building| building.take(reading, &head, platter, progress));
+    let built = Building::new(dir, &part, cache_bytes, platter).and_then(|building| building.take(reading, &head, platter, progress));
     let restored = match built {
         Ok(restored) => restored,
         Err(error) => {
@@ -158,7 +159,7 @@ fn clear(part: &Path) -> Result<(), RestoreError> {
 struct Building<'a> {
     dir: &'a Path,
     part: &'a Path,
-    db: sled::Db,
+    load: Load<'a>,
     /// The segment that is written to.
     file: Option<(Which, u32, File, PathBuf)>,
     /// The segments there are, and how long each has become.
@@ -167,12 +168,12 @@ struct Building<'a> {
 }
 
 impl<'a> Building<'a> {
-    fn new(dir: &'a Path, part: &'a Path, cache_bytes: u64) -> Result<Building<'a>, RestoreError> {
+    fn new(dir: &'a Path, part: &'a Path, cache_bytes: u64, platter: &'a dyn Platter) -> Result<Building<'a>, RestoreError> {
         for folder in [part.to_owned(), part.join("store"), part.join("events"), part.join("raw")] {
             open::make_dir(&folder)?;
         }
-        let db = open::open_sled(&part.join("store"), cache_bytes)?;
-        Ok(Building { dir, part, db, file: None, segments: BTreeMap::new(), rows: 0 })
+        let load = Load::new(&part.join("store"), cache_bytes, platter)?;
+        Ok(Building { dir, part, load, file: None, segments: BTreeMap::new(), rows: 0 })
     }
 
     fn take(
@@ -216,19 +217,8 @@ impl<'a> Building<'a> {
     }
 
     fn rows(&mut self, rows: Vec<Row>) -> Result<(), RestoreError> {
-        let mut batch = sled::Batch::default();
-        for (key, value) in rows {
-            self.rows = self.rows.saturating_add(1);
-            match value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
-            }
-        }
-        self.db.apply_batch(batch).map_err(|error| self.sled(error))
-    }
-
-    fn sled(&self, error: sled::Error) -> RestoreError {
-        RestoreError::Io { path: self.part.join("store"), source: io::Error::other(error) }
+        self.rows = self.rows.saturating_add(u64::try_from(rows.len()).unwrap_or(0));
+        self.load.put(rows.into_iter().collect()).map_err(|error| table(self.part, error))
     }
 
     fn folder(&self, which: Which) -> Folder {
@@ -265,8 +255,9 @@ impl<'a> Building<'a> {
 
     fn end(mut self, head: &Head, platter: &dyn Platter) -> Result<Restored, RestoreError> {
         self.end_segment(platter)?;
-        let get =
-            |key| self.db.get(key).map_err(|error| self.sled(error))?.ok_or(RestoreError::Damaged("the store's own rows are missing"));
+        let get = |key| {
+            self.load.get(key).map_err(|error| table(self.part, error))?.ok_or(RestoreError::Damaged("the store's own rows are missing"))
+        };
         let senseless = |_| RestoreError::Damaged("the store's own rows make no sense");
         let (identity, state) = (get(keys::IDENTITY)?, get(keys::STATE)?);
         let state: State = decode(&state, "the store's state").map_err(senseless)?;
@@ -279,10 +270,9 @@ impl<'a> Building<'a> {
         let old: Identity = decode(row, "the store's identity").map_err(senseless)?;
         let mut row = vec![head.schema];
         row.extend(encode(&Identity { epoch: other_epoch(old.epoch)?, ..old.clone() }).map_err(senseless)?);
-        self.db.insert(keys::IDENTITY, row).map_err(|error| self.sled(error))?;
-        self.db.flush().map_err(|error| self.sled(error))?;
-        let Building { part, db, rows, .. } = self;
-        drop(db);
+        let Building { part, load, rows, .. } = self;
+        let own = BTreeMap::from([(keys::IDENTITY.to_vec(), Some(row))]);
+        load.put(own).and_then(|()| load.end()).map_err(|error| table(part, error))?;
         open::sync_all(&part.join("store"), platter)?;
         marker::write(part, &Marker { store: old.store, next_event: state.next_event, closed: None }, platter).map_err(at(part))?;
         for folder in ["events", "raw"].map(|name| part.join(name)) {
@@ -303,6 +293,10 @@ impl<'a> Building<'a> {
     }
 }
 
+fn table(part: &Path, error: StoreError) -> RestoreError {
+    RestoreError::Io { path: part.join("store"), source: io::Error::other(error) }
+}
+
 fn other_epoch(old: u32) -> Result<u32, RestoreError> {
     loop {
         let epoch = getrandom::u32().map_err(|error| RestoreError::Input(io::Error::other(error)))?;
@@ -319,7 +313,7 @@ fn octets(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Disk, archive::Writing};
+    use crate::store::{Disk, archive::Writing, table::Table};
 
     fn made(schema: u8, write: impl FnOnce(&mut Writing<'_>)) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -364,8 +358,8 @@ mod tests {
             own(SCHEMA, &State::default(), writing);
         });
         restore(dir.path(), &bytes[..], 1 << 20, &Disk, &mut |_| {}).unwrap();
-        let db = open::open_sled(&dir.path().join("store"), 1 << 20).unwrap();
-        let get = |key: &str| db.get(key).unwrap().map(|value| value.to_vec());
+        let table = Table::open(&dir.path().join("store"), 1 << 20, 100).unwrap();
+        let get = |key: &str| table.get(key.as_bytes()).unwrap().map(|value| value.to_vec());
         assert_eq!((get("zz"), get("zy")), (Some(b"2".to_vec()), None));
         let identity = get("!s").unwrap();
         let identity: Identity = decode(&identity[1..], "identity").unwrap();

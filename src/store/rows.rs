@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The store's schema: the meaning of all rows and segments together. A newer one is refused.
-pub const SCHEMA: u8 = 2;
+pub const SCHEMA: u8 = 3;
 
 const VERSION: u8 = 1;
 
@@ -71,6 +71,8 @@ pub struct State {
     pub position: Option<(u32, u64)>,
     /// Events below this have expired.
     pub oldest_event: u64,
+    /// Counts of days before this have.
+    pub oldest_day: u32,
     /// Where in the segments expiry goes on.
     pub expired: (u32, u64),
     /// Jobs waiting, running, done, dead.

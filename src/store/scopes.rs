@@ -172,11 +172,12 @@ pub fn hour_number(day: u32, hour: u8) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::table::Table, *};
 
     #[test]
     fn names_are_capped_and_known_ones_stay() {
-        let db = sled::Config::new().temporary(true).open().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let db = Table::open(dir.path(), 1 << 20, 100).unwrap();
         let (mut state, at) = (State::default(), Timestamp::from_second(1_800_000_000).unwrap());
         let mut batch = |names: &[&str]| -> Vec<String> {
             let (mut scopes, mut rows) = (Scopes::new(2), Overlay::new(&db));
@@ -187,9 +188,7 @@ mod tests {
                 under.push(name);
             }
             scopes.write(&mut rows).unwrap();
-            for (key, row) in rows.into_rows() {
-                db.insert(key, row.unwrap()).unwrap();
-            }
+            db.apply(rows.into_rows());
             under
         };
         let long = "x".repeat(256);
@@ -206,16 +205,15 @@ mod tests {
 
     #[test]
     fn a_day_that_was_read_for_a_window_keeps_its_hours_when_it_is_written() {
-        let db = sled::Config::new().temporary(true).open().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let db = Table::open(dir.path(), 1 << 20, 100).unwrap();
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let past = now - SignedDuration::from_hours(24 * 20);
         let batch = |work: &mut dyn FnMut(&mut Scopes, &mut Overlay<'_>)| {
             let (mut scopes, mut rows) = (Scopes::new(2), Overlay::new(&db));
             work(&mut scopes, &mut rows);
             scopes.write(&mut rows).unwrap();
-            for (key, row) in rows.into_rows() {
-                db.insert(key, row.unwrap()).unwrap();
-            }
+            db.apply(rows.into_rows());
         };
         let count = |scopes: &mut Scopes, rows: &Overlay<'_>, at| scopes.count(rows, ScopeKind::All, "", at, Status::HardBounce).unwrap();
         batch(&mut |scopes, rows| count(scopes, rows, past));
@@ -233,7 +231,8 @@ mod tests {
 
     #[test]
     fn windows_reach_as_far_back_as_asked() {
-        let db = sled::Config::new().temporary(true).open().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let db = Table::open(dir.path(), 1 << 20, 100).unwrap();
         let start = Timestamp::from_second(1_800_000_000).unwrap();
         let day = |n: i64| start + SignedDuration::from_hours(24 * n);
         let (mut scopes, mut rows) = (Scopes::new(2), Overlay::new(&db));
@@ -241,6 +240,8 @@ mod tests {
             scopes.count(&rows, ScopeKind::All, "", day(n), Status::SpamComplaint).unwrap();
         }
         scopes.write(&mut rows).unwrap();
+        db.apply(rows.into_rows());
+        let rows = Overlay::new(&db);
         let take = |reach: Option<i64>| {
             let reach = reach.map(|days| SignedDuration::from_hours(24 * days));
             let scope = Scopes::new(2).take(&rows, ScopeKind::All, "", day(19), reach).unwrap();

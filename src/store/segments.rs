@@ -26,6 +26,8 @@ pub const RAW: u8 = 3;
 pub const COMMIT: u8 = 4;
 /// What was forgotten; see [`super::erase`].
 pub const ERASED: u8 = 5;
+/// A commit's rows, in the journal; see [`super::table`].
+pub const ROWS: u8 = 6;
 
 /// Length, CRC, kind.
 pub const HEAD: usize = 9;
@@ -282,11 +284,13 @@ impl Stream {
         Ok(())
     }
 
-    fn write(&mut self) -> io::Result<()> {
+    /// Writes what was appended; that is neither durable nor readable yet.
+    pub fn write(&mut self) -> io::Result<()> {
         if !self.pending.is_empty() {
             let from = self.tail.length.saturating_sub(u64::try_from(self.pending.len()).unwrap_or(0));
             self.file.write_all_at(&self.pending, from)?;
             self.pending.clear();
+            self.pending.shrink_to(HOLD);
             self.synced = false;
         }
         Ok(())
@@ -306,7 +310,9 @@ impl Stream {
     pub fn roll(&mut self) -> io::Result<()> {
         self.sync()?;
         let number = self.tail.segment.checked_add(1).ok_or_else(|| io::Error::from(io::ErrorKind::StorageFull))?;
-        self.file = create(&self.folder.segment(number))?;
+        let path = self.folder.segment(number);
+        self.file = create(&path)?;
+        self.platter.sync(&self.file, &path)?;
         self.platter.sync_dir(self.folder.path())?;
         self.tail = Tail { first: self.tail.first, segment: number, length: 0, begun: 0 };
         Ok(())
@@ -322,7 +328,7 @@ pub fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
     [&length.to_le_bytes()[..], &crc.finalize().to_le_bytes(), &[kind], payload].concat()
 }
 
-fn create(path: &Path) -> io::Result<File> {
+pub fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 

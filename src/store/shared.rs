@@ -1,5 +1,5 @@
-//! What the writer and the readers share. Readers hold the gate while they read a few rows; the writer holds it from a batch's apply until
-//! its sync has come back, so that nothing is seen before it is durable.
+//! What the writer and the readers share. Readers hold the gate while they read a few rows, so that they see whole commits; the writer holds it
+//! while it applies one, which is durable by then.
 
 use std::{
     fs::File,
@@ -17,11 +17,12 @@ use super::{
     backup::Upkeep,
     rows::{Identity, State},
     segments::Folder,
+    table::Table,
 };
 use crate::ledger::Rules;
 
 pub struct Shared {
-    pub db: sled::Db,
+    pub db: Arc<Table>,
     pub identity: Identity,
     pub events: Folder,
     pub raw: Folder,
@@ -41,7 +42,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(db: sled::Db, identity: Identity, state: State, folders: (Folder, Folder), options: &Options, lock: File) -> Shared {
+    pub fn new(db: Arc<Table>, identity: Identity, state: State, folders: (Folder, Folder), options: &Options, lock: File) -> Shared {
         Shared {
             db,
             identity,

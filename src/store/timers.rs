@@ -7,6 +7,7 @@ use super::{
     StoreError, keys,
     overlay::{Overlay, whole},
     rows::{decode, encode},
+    table::Table,
 };
 use crate::ledger::{Facts, Timer, TimerChange, TimerInput};
 
@@ -30,7 +31,7 @@ pub fn change(rows: &mut Overlay<'_>, change: TimerChange) -> Result<(), StoreEr
 }
 
 /// At most `most` that are due at `now`, in their order.
-pub fn due(rows: &Overlay<'_>, tree: &sled::Tree, now: Timestamp, most: usize) -> Result<Vec<Due>, StoreError> {
+pub fn due(rows: &Overlay<'_>, tree: &Table, now: Timestamp, most: usize) -> Result<Vec<Due>, StoreError> {
     let (first, last) = keys::timers_until(now);
     let found = rows.untouched(&first, &last, most)?;
     found
@@ -44,7 +45,7 @@ pub fn due(rows: &Overlay<'_>, tree: &sled::Tree, now: Timestamp, most: usize) -
 }
 
 /// When the first one falls due.
-pub fn next(tree: &sled::Tree) -> Result<Option<Timestamp>, StoreError> {
+pub fn next(tree: &Table) -> Result<Option<Timestamp>, StoreError> {
     let (first, last) = keys::timers_until(Timestamp::MAX);
     let row = tree.range(first..last).next().transpose()?;
     Ok(row.and_then(|(key, _)| keys::due_of_timer(&key)))

@@ -3,7 +3,6 @@
 //! A failure is final. A panic (sled has some) is a failure.
 
 use std::{
-    fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{
@@ -22,13 +21,15 @@ use super::{
     erase, expire,
     fold::Fold,
     keys,
-    marker::{self, Marker},
+    marker::{self, Closed, Marker},
     overlay::Rows,
-    rows::{State, encode},
+    rows::{State, Tail, encode},
     scopes,
     segments::Stream,
     shared::Shared,
-    sled_log, timers,
+    sled_log,
+    table::Log,
+    timers,
 };
 /// The most of a batch: more would make the first wait for the last.
 const BATCH_COMMANDS: usize = 256;
@@ -43,8 +44,9 @@ const BEAT: Duration = Duration::from_millis(500);
 /// The same while there is more to expire.
 const STEP_PAUSE: Duration = Duration::from_millis(20);
 
-/// While mail comes in, one step of expiry comes after so many commits.
+/// While mail comes in, one step of expiry comes after so many commits or so many events: fewer than a step removes, so that it keeps up.
 const COMMITS_PER_STEP: u32 = 16;
+const EVENTS_PER_STEP: u64 = 500;
 
 /// With nothing to expire, the next look comes after so long.
 const EXPIRE_PAUSE: Duration = Duration::from_secs(60);
@@ -57,15 +59,15 @@ pub struct Writer {
     pub dir: PathBuf,
     pub shared: Arc<Shared>,
     pub options: Options,
-    /// A handle of our own to sled's file.
-    pub sled_file: File,
-    pub sled_path: PathBuf,
+    pub log: Log,
     pub events: Stream,
     pub raw: Stream,
     pub state: State,
     pub marked: u64,
     pub marked_at: Instant,
     pub commits: u32,
+    /// The next event's id when the last step of expiry came.
+    pub stepped: u64,
     pub next_step: Instant,
     /// Whether the last step of expiry found something.
     pub more: bool,
@@ -141,7 +143,9 @@ impl Writer {
             self.run_timers()?;
         }
         self.commits = self.commits.wrapping_add(1);
-        if !last && self.commits.is_multiple_of(COMMITS_PER_STEP) {
+        let many = self.state.next_event.saturating_sub(self.stepped) >= EVENTS_PER_STEP;
+        if !last && (many || self.commits.is_multiple_of(COMMITS_PER_STEP)) {
+            self.stepped = self.state.next_event;
             self.housekeep()?;
         }
         Ok(last)
@@ -225,33 +229,20 @@ impl Writer {
         self.raw.sync().map_err(StoreError::fatal)?;
         self.events.sync().map_err(StoreError::fatal)?;
         fail_point!("before-rows", |_| std::process::abort());
-        let shared = Arc::clone(&self.shared);
-        let mut gate = shared.write();
-        shared.upkeep.note(&rows);
-        let mut batch = sled::Batch::default();
-        for (key, row) in rows {
-            match row {
-                Some(row) => batch.insert(key, row),
-                None => batch.remove(key),
-            }
-        }
-        let durable = self.make_durable(batch);
-        if let Err(error) = durable {
-            // Before the gate opens: what was applied and isn't durable is never seen.
-            return Err(shared.fail(error));
-        }
-        gate.clone_from(&state);
-        self.state = state;
-        Ok(())
-    }
-
-    fn make_durable(&self, batch: sled::Batch) -> Result<(), StoreError> {
-        self.shared.db.apply_batch(batch)?;
+        self.log.write(&rows)?;
         fail_point!("before-flush", |_| std::process::abort());
-        self.shared.db.flush()?;
-        self.options.platter.sync(&self.sled_file, &self.sled_path).map_err(StoreError::read)?;
+        self.log.sync()?;
         fail_point!("after-commit", |_| std::process::abort());
-        Ok(())
+        let shared = Arc::clone(&self.shared);
+        {
+            let mut gate = shared.write();
+            shared.upkeep.note(&rows);
+            shared.db.apply(rows);
+            shared.db.set_floor(&state);
+            gate.clone_from(&state);
+        }
+        self.state = state;
+        self.log.keep(|| shared.write(), || shared.beat())
     }
 
     fn idle(&mut self) -> Result<(), StoreError> {
@@ -298,16 +289,17 @@ impl Writer {
 
     /// After the last commit.
     fn close(&mut self) -> Result<(), StoreError> {
-        let sled = self.dir.join("store");
-        let end = sled_log::end(&sled).map_err(StoreError::read)?;
-        self.write_marker(Some(end))
+        // Nobody writes to sled from here on.
+        let Tail { segment, length, .. } = self.log.end();
+        let sled = sled_log::end(&self.dir.join("store")).map_err(StoreError::read)?;
+        self.write_marker(Some(Closed { sled, segment, length }))
     }
 
     fn renew_marker(&mut self) -> Result<(), StoreError> {
         self.write_marker(None)
     }
 
-    fn write_marker(&mut self, closed: Option<u64>) -> Result<(), StoreError> {
+    fn write_marker(&mut self, closed: Option<Closed>) -> Result<(), StoreError> {
         let marker = Marker { store: self.shared.identity.store, next_event: self.state.next_event, closed };
         marker::write(&self.dir, &marker, &*self.options.platter).map_err(StoreError::read)?;
         (self.marked, self.marked_at) = (marker.next_event, Instant::now());

@@ -105,7 +105,7 @@ fn marks() -> impl Strategy<Value = Vec<Fired>> {
 
 pub fn known() -> impl Strategy<Value = Known> {
     let recent = (moment(), select(&STATUSES[..]), option::of("c[0-9]"), any::<u64>(), any::<bool>())
-        .prop_map(|(at, status, campaign, event, cleared)| Recent { at, status, campaign, event, cleared });
+        .prop_map(|(at, status, campaign, event, cleared)| Recent { at, status, campaign: campaign.map(Into::into), event, cleared });
     let tally = (counts(), vec(recent, 0..400), option::of(moment()))
         .prop_map(|(totals, recent, last_bounce)| Tally { totals, recent: recent.into(), last_bounce })
         .boxed();

@@ -42,7 +42,8 @@ impl Clock {
 
     pub fn options(&self) -> Options {
         let clock = self.clone();
-        Options { cache_bytes: 8 << 20, own_key: Some(Arc::new(key)), ..Options::new(Arc::new(move || clock.now())) }
+        // Few, so that they are written to their place and merged many times in a test.
+        Options { cache_bytes: 8 << 20, memory_rows: 300, own_key: Some(Arc::new(key)), ..Options::new(Arc::new(move || clock.now())) }
     }
 }
 

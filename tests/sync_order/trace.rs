@@ -18,7 +18,7 @@ pub enum Kept {
     Event,
     /// raw/*.seg
     Raw,
-    /// store/db: the person's row, in one batch with everything else of the commit.
+    /// store/journal/*.seg: the person's row, in one record with everything else of the commit.
     Rows,
 }
 
@@ -143,7 +143,7 @@ fn is_sync(call: &str) -> bool {
     call.starts_with("fdatasync(") || call.starts_with("fsync(")
 }
 
-/// `pwrite64(12</var/lib/bounced/store/db>, …`
+/// `pwrite64(12</var/lib/bounced/events/00000000.seg>, …`
 fn path(call: &str) -> Option<&str> {
     let (_, rest) = call.split_once('<')?;
     rest.split_once('>').map(|(path, _)| path).filter(|path| path.starts_with('/'))
@@ -154,7 +154,7 @@ fn kept(path: &str) -> Option<Kept> {
     match path {
         _ if segment && path.contains("/events/") => Some(Kept::Event),
         _ if segment && path.contains("/raw/") => Some(Kept::Raw),
-        _ if path.ends_with("/store/db") => Some(Kept::Rows),
+        _ if segment && path.contains("/store/journal/") => Some(Kept::Rows),
         _ => None,
     }
 }
