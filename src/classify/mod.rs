@@ -26,6 +26,7 @@ mod recipient;
 mod reply;
 mod returns;
 mod said;
+mod spaced;
 mod tables;
 mod text;
 mod trace;

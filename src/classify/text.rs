@@ -6,7 +6,10 @@
 
 use std::{borrow::Cow, cell::OnceCell, ops::Range};
 
-use super::words::{Token, Vocabulary};
+use super::{
+    spaced::{Word, Words, is_space},
+    words::{Token, Vocabulary},
+};
 
 /// So many octets of one text are looked at.
 pub const MAX: usize = 64 * 1024;
@@ -101,8 +104,7 @@ impl<'a> Text<'a> {
         let mut repeated: Option<&str> = None;
         let mut after_code = false;
         let mut first = true;
-        let mut words = Words { text: original, at: 0 };
-        while let Some(mut word) = words.next() {
+        for mut word in Words::of(original) {
             // Only what begins with a digit can be a code.
             if !matches!(word.text.as_bytes().first(), Some(b'0'..=b'9')) {
                 // sendmail's transcript marks each line of a reply.
@@ -217,52 +219,6 @@ pub fn folded(phrase: &str) -> String {
 /// A place in a text of at most [`MAX`] octets.
 fn place(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
-}
-
-/// Anything but white space, and where it stands.
-#[derive(Clone, Copy)]
-struct Word<'a> {
-    at: usize,
-    text: &'a str,
-    /// Not all of its characters stand in the comparable form as they are, case aside.
-    marked: bool,
-}
-
-/// The words of a text.
-struct Words<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl<'a> Words<'a> {
-    fn next(&mut self) -> Option<Word<'a>> {
-        let at = self.run(true).0;
-        let (end, marked) = self.run(false);
-        self.text.get(at..end).filter(|word| !word.is_empty()).map(|text| Word { at, text, marked })
-    }
-
-    /// Goes on over white space, or over anything else; gives where that ends, and whether something in it is marked.
-    fn run(&mut self, space: bool) -> (usize, bool) {
-        let mut marked = false;
-        while let Some(&octet) = self.text.as_bytes().get(self.at) {
-            // Most is ASCII, for which nothing needs to be decoded.
-            let (is, length) = match octet {
-                0..=b' ' | 0x7f => (true, 1),
-                0..0x80 => (false, 1),
-                _ => self.text.get(self.at..).and_then(|rest| rest.chars().next()).map_or((false, 1), |c| (is_space(c), c.len_utf8())),
-            };
-            if is != space {
-                break;
-            }
-            marked |= matches!(octet, b'@' | b'_' | b'`' | 0x80..);
-            self.at += length;
-        }
-        (self.at, marked)
-    }
-}
-
-fn is_space(c: char) -> bool {
-    c.is_whitespace() || c.is_control()
 }
 
 /// `550-5.1.1` and `550-The`: an SMTP reply's line that is not its last (RFC 5321, section 4.2.1).

@@ -1,4 +1,4 @@
-//! Append-only files of records, for what sled would keep at several times its size: events (with the jobs they made) and raw mails.
+//! Append-only files of records: events (with the jobs they made), raw mails, and the journal of the rows of each commit.
 //!
 //! A record is its length, a CRC-32 over kind and payload, the kind and the payload. What a commit refers to was synced before it; what lies
 //! beyond the length that the last commit named is the rest of one that never came to be, and is cut off at open. Every read checks the CRC.
@@ -259,11 +259,8 @@ impl Stream {
         }
         let length = parts.iter().map(|part| part.len()).sum::<usize>();
         let length = u32::try_from(length).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
-        let mut crc = crc32fast::Hasher::new();
-        crc.update(&[kind]);
-        parts.iter().for_each(|part| crc.update(part));
         let at = RawRef { segment: self.tail.segment, offset: self.tail.length, length };
-        for part in [&length.to_le_bytes()[..], &crc.finalize().to_le_bytes(), &[kind]].iter().chain(parts) {
+        for part in [&head(kind, length, parts)[..]].iter().chain(parts) {
             self.put(part)?;
         }
         Ok(at)
@@ -321,11 +318,14 @@ impl Stream {
 
 /// A record's octets, as they stand in a segment.
 pub fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(&[kind]);
-    crc.update(payload);
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-    [&length.to_le_bytes()[..], &crc.finalize().to_le_bytes(), &[kind], payload].concat()
+    [&head(kind, length, &[payload]), payload].concat()
+}
+
+fn head(kind: u8, length: u32, parts: &[&[u8]]) -> Vec<u8> {
+    let mut crc = crc32fast::Hasher::new_with_initial(crc32fast::hash(&[kind]));
+    parts.iter().for_each(|part| crc.update(part));
+    [&length.to_le_bytes()[..], &crc.finalize().to_le_bytes(), &[kind]].concat()
 }
 
 pub fn create(path: &Path) -> io::Result<File> {
