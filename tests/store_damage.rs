@@ -34,7 +34,7 @@ struct Row {
 
 const RESTORE: &str = "`bounced restore`";
 
-const DAMAGES: [Row; 19] = [
+const DAMAGES: [Row; 22] = [
     Row { name: "sled's file emptied", spoil: |data| cut(&data.join("store/db"), 0), words: &["the store is empty, but", RESTORE] },
     Row {
         name: "sled's file gone",
@@ -46,8 +46,15 @@ const DAMAGES: [Row; 19] = [
         spoil: |data| fs::remove_dir_all(data.join("store")).unwrap(),
         words: &["the store is empty, but", RESTORE],
     },
-    Row { name: "sled's file cut", spoil: |data| cut(&data.join("store/db"), 20_000), words: &[RESTORE] },
-    Row { name: "sled's file cut after a crash", spoil: cut_after_a_crash, words: &["the store ends at event", "it lost data", RESTORE] },
+    Row { name: "sled's file cut", spoil: |data| cut(&data.join("store/db"), 200), words: &[RESTORE] },
+    Row {
+        name: "the journal gone",
+        spoil: |data| fs::remove_dir_all(data.join("store/journal")).unwrap(),
+        words: &["00000000.seg is missing", RESTORE],
+    },
+    Row { name: "the journal cut", spoil: |data| cut(&journal(data), 5_000), words: &["the journal's segment 0 makes no sense", RESTORE] },
+    Row { name: "the journal overwritten", spoil: |data| garbage(&journal(data)), words: &["the journal's segment 0", RESTORE] },
+    Row { name: "the journal cut after a crash", spoil: cut_after_a_crash, words: &["the store ends at event", "it lost data", RESTORE] },
     Row { name: "sled's file overwritten", spoil: |data| garbage(&data.join("store/db")), words: &[RESTORE] },
     Row { name: "sled's settings overwritten", spoil: |data| garbage(&data.join("store/conf")), words: &["the store is damaged", RESTORE] },
     Row { name: "sled's snapshot overwritten", spoil: |data| garbage(&snapshot(data)), words: &["the store is damaged", RESTORE] },
@@ -135,8 +142,12 @@ fn older_copy(data: &Path) {
     crashed(data);
 }
 
+fn journal(data: &Path) -> PathBuf {
+    data.join("store/journal/00000000.seg")
+}
+
 fn cut_after_a_crash(data: &Path) {
-    cut(&data.join("store/db"), 20_000);
+    cut(&journal(data), 5_000);
     crashed(data);
 }
 

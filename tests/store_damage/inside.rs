@@ -18,7 +18,7 @@ use bytes::Bytes;
 use jiff::SignedDuration;
 
 use crate::{
-    copy, crashed,
+    copy,
     store_support::{
         Clock, files,
         house::{everything, rules},
@@ -34,8 +34,6 @@ const PEOPLE: usize = 150;
 const MANY: usize = 2_500;
 const CHANGES: usize = 6_000;
 const LONG_DAMAGES: u64 = 12;
-/// One in five shows it.
-const TRIES: usize = 200;
 
 /// Nobody cuts the power here.
 struct Careless;
@@ -73,7 +71,7 @@ async fn record(store: &Store, clock: &Clock, events: usize, people: usize) {
 
 /// What the damage did, for people to read.
 fn damage(dir: &Path, names: &[PathBuf], random: &mut Random) -> String {
-    // sled's file is where most can go wrong.
+    // sled's file is where most can go wrong, since the store doesn't read it itself.
     let name = match random.below(2) {
         0 => Path::new("store/db"),
         _ => &names[usize::try_from(random.below(names.len() as u64)).unwrap()],
@@ -183,7 +181,7 @@ async fn any_damage_is_told_or_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_in_a_long_log_is_told_too() {
     let (dir, clock, seed) = (tempfile::tempdir().unwrap(), Clock::new(), number("BOUNCED_SEED", 20_261_123));
-    let [path, sound, crash] = ["long", "sound", "crash"].map(|name| dir.path().join(name));
+    let [path, sound] = ["long", "sound"].map(|name| dir.path().join(name));
     let store = Store::open(&path, options(&clock)).unwrap();
     record(&store, &clock, MANY, MANY).await;
     store.close().unwrap();
@@ -201,14 +199,8 @@ async fn damage_in_a_long_log_is_told_too() {
     for _ in 0..damages {
         case.damaged(&path, &["store/db".into()]);
     }
-    copy(&path, &crash);
-    crashed(&crash);
-    case.random = Random(seed);
-    let unseen = (1..=TRIES).find(|_| matches!(case.damage(&crash, &["store/db".into()]).1, Said::Otherwise(_)));
-    let length = fs::metadata(path.join("store/db")).unwrap().len();
-    eprintln!("BOUNCED_SEED={seed}, a log of {length} octets: {:?}; after a crash number {unseen:?} is not seen", case.seen);
+    eprintln!("BOUNCED_SEED={seed}, a log of {} octets: {:?}", fs::metadata(path.join("store/db")).unwrap().len(), case.seen);
     assert!(case.seen.contains_key(&Said::Refused));
-    assert!(unseen.is_some(), "sled sees such damage by itself: sled_log isn't needed any more");
 }
 
 fn change(n: usize) -> Input {

@@ -4,7 +4,7 @@
 //! A record that is torn at the journal's end is one that never came to be: it is cut off. Anywhere else, and where a whole one follows, it is
 //! damage: a commit is begun only when the one before is durable.
 
-use std::{path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 use super::{
     super::{
@@ -26,7 +26,12 @@ pub struct Replayed {
 /// Reads the journal from a segment on.
 pub fn replay(folder: &Folder, first: u32, mut each: impl FnMut(Rows)) -> Result<Replayed, OpenError> {
     let path = folder.path();
-    let there: Vec<u32> = folder.segments().map_err(open::at(path))?.into_iter().filter(|number| *number >= first).collect();
+    let there = match folder.segments() {
+        Ok(all) => all,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(open::at(path)(error)),
+    };
+    let there: Vec<u32> = there.into_iter().filter(|number| *number >= first).collect();
     let last = there.last().copied().unwrap_or(first);
     let mut replayed = Replayed { tail: Tail { first, segment: last, length: 0, begun: 0 }, commits: 0, octets: 0 };
     for number in first..=last {
