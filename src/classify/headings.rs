@@ -14,9 +14,11 @@ use super::{
 
 /// What the heading above each of several recipients says: delayed, failed or delivered, in their order. Empty where the notice has one voice.
 pub fn above(prose: &Prose, names: &[Vec<&str>]) -> Vec<Option<Status>> {
+    if names.len() < 2 {
+        return Vec::new();
+    }
     let voices: Vec<Status> = voices(&prose.human);
-    let several = voices.contains(&Status::TransientBounce) && voices.contains(&Status::GeneralBounce);
-    if names.len() < 2 || !several {
+    if !(voices.contains(&Status::TransientBounce) && voices.contains(&Status::GeneralBounce)) {
         return Vec::new();
     }
     let lines: Vec<String> = prose.human.lines().map(str::to_lowercase).collect();

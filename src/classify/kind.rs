@@ -248,9 +248,11 @@ impl<'a> Signs<'a> {
             by_subject.map_or(0, |weight| if weight >= SURE { 3 } else { i32::from(beside || self.daemon && self.names_a_stranger()) });
         signs += by_notice.map_or(0, |weight| if weight >= 90 { 4 } else { 2 });
         // Somebody who can be answered tells of a parcel or of a mailbox in the same words.
-        let plain = by_notice.is_some_and(|weight| weight >= 90)
-            || by_notice.is_some() && by_subject.is_some_and(|weight| weight >= SURE) && self.names_a_stranger();
-        signs -= if self.answerable && !plain && !beside && !self.daemon && !self.smtp_reply { 2 } else { 0 };
+        let plain = || {
+            by_notice.is_some_and(|weight| weight >= 90)
+                || by_notice.is_some() && by_subject.is_some_and(|weight| weight >= SURE) && self.names_a_stranger()
+        };
+        signs -= if self.answerable && !beside && !self.daemon && !self.smtp_reply && !plain() { 2 } else { 0 };
         signs -= if reply && !self.daemon { 3 } else { 0 };
         // RFC 2369: what can be unsubscribed from was sent on purpose, unless a mail system's notice went through a list.
         let system =
@@ -269,8 +271,9 @@ impl<'a> Signs<'a> {
     /// Somebody who couldn't be reached is named, and is neither who gets this mail nor who wrote it.
     fn names_a_stranger(&self) -> bool {
         let own = recipient::own(self.report);
-        let headed = self.prose.sections.iter().map(|section| &section.address);
-        headed.chain(&self.prose.named().introduced).any(|one| !own.contains(one) && !system_address(one) && !is_desk(one))
+        let strange = |one: &String| !own.contains(one) && !system_address(one) && !is_desk(one);
+        // The running text is looked through only where no paragraph begins with an address.
+        self.prose.sections.iter().any(|section| strange(&section.address)) || self.prose.named().introduced.iter().any(strange)
     }
 
     /// Words alone are what phishing has: nothing came back, no mail system speaks, nobody is named.
