@@ -33,21 +33,42 @@ impl<'a> Words<'a> {
     /// Goes on over white space, or over anything else; gives where that ends, and whether something in it is marked.
     fn run(&mut self, space: bool) -> (usize, bool) {
         let mut marked = false;
-        while let Some(&octet) = self.text.as_bytes().get(self.at) {
+        while let Some(rest) = self.text.as_bytes().get(self.at..).filter(|rest| !rest.is_empty()) {
             // Most is ASCII, for which nothing needs to be decoded.
+            let like = |octet: &u8| if space { is_ascii_space(*octet) } else { is_plain(*octet) };
+            self.at += rest.iter().position(|octet| !like(octet)).unwrap_or(rest.len());
+            let Some(octet) = self.text.as_bytes().get(self.at).copied() else { break };
+            let next = || self.text.get(self.at..).and_then(|rest| rest.chars().next());
             let (is, length) = match octet {
-                0..=b' ' | 0x7f => (true, 1),
-                0..0x80 => (false, 1),
-                _ => self.text.get(self.at..).and_then(|rest| rest.chars().next()).map_or((false, 1), |c| (is_space(c), c.len_utf8())),
+                0..0x80 => (is_ascii_space(octet), 1),
+                _ => next().map_or((false, 1), |c| (is_space(c), c.len_utf8())),
             };
             if is != space {
                 break;
             }
-            marked |= matches!(octet, b'@' | b'_' | b'`' | 0x80..);
+            marked |= !space;
             self.at += length;
         }
         (self.at, marked)
     }
+}
+
+fn is_ascii_space(octet: u8) -> bool {
+    octet <= b' ' || octet == 0x7f
+}
+
+/// A character of a word that stands in the comparable form as it is.
+fn is_plain(octet: u8) -> bool {
+    const PLAIN: [bool; 256] = {
+        let mut plain = [false; 256];
+        let mut octet = b'!';
+        while octet <= b'~' {
+            plain[octet as usize] = !matches!(octet, b'@' | b'_' | b'`');
+            octet += 1;
+        }
+        plain
+    };
+    PLAIN.get(usize::from(octet)).copied().unwrap_or_default()
 }
 
 /// White space, or a control character.

@@ -99,7 +99,7 @@ fn pieces(text: &str) -> impl Iterator<Item = (usize, usize, bool)> {
         let first = *bytes.get(at)?;
         let own = bytes.get(at..)?;
         let length = if first.is_ascii_alphanumeric() {
-            own.iter().position(|b| !b.is_ascii_alphanumeric()).unwrap_or(own.len())
+            own.iter().position(|octet| !in_word(*octet)).unwrap_or(own.len())
         } else {
             // What begins a character tells how long it is.
             (first.leading_ones() as usize).clamp(1, 4)
@@ -107,6 +107,19 @@ fn pieces(text: &str) -> impl Iterator<Item = (usize, usize, bool)> {
         next = at + length;
         Some((at, next, spaced))
     })
+}
+
+fn in_word(octet: u8) -> bool {
+    const IN_WORD: [bool; 256] = {
+        let mut word = [false; 256];
+        let mut octet = 0_u8;
+        while octet < 0x80 {
+            word[octet as usize] = octet.is_ascii_alphanumeric();
+            octet += 1;
+        }
+        word
+    };
+    IN_WORD.get(usize::from(octet)).copied().unwrap_or_default()
 }
 
 /// The octets of a short word.

@@ -179,12 +179,12 @@ fn number(octets: &[u8]) -> Option<(u64, &[u8])> {
 mod tests {
     use super::*;
 
-    /// So many rows in batches, over and over the same ones; sled's folder is closed then.
-    fn made(dir: &Path, batches: u32) -> u64 {
+    /// Rows in so many batches, of so many different ones; sled's folder is closed then.
+    fn made(dir: &Path, batches: u32, different: u32) -> u64 {
         let db = open::open_sled(dir, 1 << 20).unwrap();
         for batch in 0..batches {
             let mut rows = sled::Batch::default();
-            (0..50_u32).for_each(|row| rows.insert(&(row * 7 % 900).to_be_bytes(), vec![batch.to_le_bytes()[0]; 200]));
+            (0..50_u32).for_each(|row| rows.insert(&((batch * 50 + row) * 7 % different).to_be_bytes(), vec![batch.to_le_bytes()[0]; 200]));
             db.apply_batch(rows).unwrap();
             db.flush().unwrap();
         }
@@ -198,11 +198,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         // Some runs, so that there are snapshots, and segments used anew.
         for batches in [0, 1, 40, 400, 3] {
-            let noted = made(dir.path(), batches);
+            let noted = made(dir.path(), batches, 900);
             assert!(end(dir.path()).unwrap() >= noted);
             check(dir.path(), noted).unwrap();
         }
-        let noted = made(dir.path(), 900);
+        let noted = made(dir.path(), 400, 20_000);
         check(dir.path(), noted).unwrap();
         let (path, bytes) = (dir.path().join("db"), fs::read(dir.path().join("db")).unwrap());
         let (log, mut written) = (Log::open(dir.path()).unwrap(), 0);
