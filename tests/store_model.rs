@@ -17,11 +17,11 @@ mod past;
 mod random;
 mod store_support;
 
-use std::{collections::BTreeMap, env, fs::File, io, path::Path, sync::Arc, thread, time::Duration};
+use std::{collections::BTreeMap, env, sync::Arc, thread, time::Duration};
 
 use bounced::{
     ledger::{HandInput, Input, Rules},
-    store::{By, Options, Platter, Store, Which},
+    store::{By, Options, Store, Which},
     taxonomy::Status,
 };
 use bytes::Bytes;
@@ -29,25 +29,12 @@ use given::{CAMPAIGNS, Mail, Op, PEOPLE, REPORT, SEQUENCE, address, domain, sets
 use jiff::SignedDuration;
 use model::Model;
 use random::Random;
-use store_support::{Clock, key};
+use store_support::{Careless, Clock, key};
 use tokio::runtime::Runtime;
 
 /// Operations of one world: the model looks through all of its past for each event.
 const WORLD: usize = 1_000;
 const THREADS: u64 = 4;
-
-/// Nobody cuts the power here; what is durable is shown elsewhere.
-struct Careless;
-
-impl Platter for Careless {
-    fn sync(&self, _: &File, _: &Path) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn sync_dir(&self, _: &Path) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 struct World {
     dir: tempfile::TempDir,

@@ -2,9 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    env,
-    fs::{self, File},
-    io,
+    env, fs,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
@@ -12,7 +10,7 @@ use std::{
 
 use bounced::{
     ledger::{Field, Hand, HandInput, Input},
-    store::{OpenError, Options, Platter, Store},
+    store::{OpenError, Options, Store},
 };
 use bytes::Bytes;
 use jiff::SignedDuration;
@@ -20,7 +18,7 @@ use jiff::SignedDuration;
 use crate::{
     copy,
     store_support::{
-        Clock, files,
+        Careless, Clock, files,
         house::{everything, rules},
         key, mail,
     },
@@ -34,19 +32,6 @@ const PEOPLE: usize = 150;
 const MANY: usize = 2_500;
 const CHANGES: usize = 6_000;
 const LONG_DAMAGES: u64 = 12;
-
-/// Nobody cuts the power here.
-struct Careless;
-
-impl Platter for Careless {
-    fn sync(&self, _: &File, _: &Path) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn sync_dir(&self, _: &Path) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 fn options(clock: &Clock) -> Options {
     Options { segment_bytes: 40_000, platter: Arc::new(Careless), ..clock.options() }
