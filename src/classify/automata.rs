@@ -112,7 +112,9 @@ impl Learning {
             word.answers = (first, place(answers.len()));
         }
         for (word, node) in roots.words {
-            list.iter_mut().skip(word).take(1).for_each(|word| word.root = node);
+            if let Some(word) = list.get_mut(word) {
+                word.root = node;
+            }
         }
         Automata { phrases, forms: self.forms, words: list, answers, heads }
     }
@@ -124,22 +126,18 @@ impl Automata {
         let (mut found, mut answers) = (Vec::new(), self.forms.answers());
         for (index, token) in row.iter().enumerate() {
             let at = token.at as usize;
-            let Some(word) = token.word().and_then(|word| self.words.get(word)) else {
+            let word = token.word().and_then(|word| self.words.get(word));
+            if word.is_none_or(|word| word.opens) {
                 for (begins, does) in self.heads.of(*token, text) {
                     match does {
-                        Does::Answers(number) => self.forms.answer(&mut answers, *number, at),
                         Does::Ends(end) => found.extend(end.fits(at, at, text).then_some((end.rule, at..at + begins.len()))),
-                    }
-                }
-                continue;
-            };
-            if word.opens {
-                for (begins, does) in self.heads.of(*token, text) {
-                    if let Does::Ends(end) = does {
-                        found.extend(end.fits(at, at, text).then_some((end.rule, at..at + begins.len())));
+                        Does::Answers(number) if word.is_none() => self.forms.answer(&mut answers, *number, at),
+                        // What a known word answers is listed with it.
+                        Does::Answers(_) => {}
                     }
                 }
             }
+            let Some(word) = word else { continue };
             for number in self.answers.get(usize::from(word.answers.0)..usize::from(word.answers.1)).into_iter().flatten() {
                 self.forms.answer(&mut answers, *number, at);
             }

@@ -132,6 +132,8 @@ impl Forms {
     pub fn find(&self, answers: Answers, text: &str, found: &mut Vec<(usize, Range<usize>)>) {
         let Answers { last, mut places } = answers;
         places.sort_unstable();
+        // A word may be one and begin like another that a form begins with.
+        places.dedup();
         let asks =
             |form: &Form, at: usize| form.asks.iter().all(|&number| last.get(usize::from(number)).is_some_and(|last| *last as usize > at));
         for same in places.chunk_by(|a, b| a.0 == b.0) {
