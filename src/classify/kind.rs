@@ -42,7 +42,7 @@ pub struct Nature {
 
 /// What subject and words say.
 struct Signs<'a> {
-    report: &'a Report,
+    report: &'a Report<'a>,
     subject: Text<'a>,
     human: Text<'a>,
     prose: &'a Prose,
@@ -93,7 +93,7 @@ impl Nature {
 }
 
 impl<'a> Signs<'a> {
-    fn read(report: &'a Report, envelope: &Envelope<'_>, prose: &'a Prose) -> Signs<'a> {
+    fn read(report: &'a Report<'a>, envelope: &Envelope<'_>, prose: &'a Prose) -> Signs<'a> {
         let header = &report.header;
         let subject = Text::new(header.subject.as_deref().unwrap_or_default());
         // What a server said of the cause says nothing of what sort of notice it is.
@@ -226,7 +226,7 @@ impl<'a> Signs<'a> {
     }
 
     fn field(&self, name: &str) -> Option<&str> {
-        self.report.header.other.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.report.header.field(name)
     }
 
     fn bounce(&self) -> Option<Nature> {
@@ -256,7 +256,7 @@ impl<'a> Signs<'a> {
         signs -= if reply && !self.daemon { 3 } else { 0 };
         // RFC 2369: what can be unsubscribed from was sent on purpose, unless a mail system's notice went through a list.
         let system =
-            header.from.is_empty() || header.from.iter().filter_map(|from| address::normal(from)).any(|from| system_address(&from));
+            header.from.is_empty() || header.from.iter().filter_map(|from| address::normal(from)).any(|from: String| system_address(&from));
         let newsletter = self.field("list-unsubscribe").is_some() && !beside && !system && !self.has_fields();
         signs -= if newsletter { 6 } else { 0 };
         signs -= if self.auto_reply_sure() && !self.has_fields() { 4 } else { 0 };

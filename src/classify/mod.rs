@@ -95,10 +95,11 @@ pub fn named_addresses(report: &Report) -> Vec<String> {
 /// Addresses inside the mail that may be VERP addresses of ours, as written and trimmed, each once, at most 50: the original's reverse-path
 /// as ARF and the returned header give it, and whatever else of the original may bear one.
 pub fn vouchers(report: &Report) -> Vec<String> {
-    let feedback = report.feedback.iter().flat_map(|feedback| feedback.original_mail_from.iter().chain(&feedback.original_rcpt_to));
+    let feedback = report.feedback.iter().flat_map(|feedback| feedback.original_mail_from.iter().chain(&feedback.original_rcpt_to)).map(String::as_str);
     let original = report.original.iter().flat_map(|original| {
-        let other = original.other.iter().map(|(_, value)| value);
-        original.return_path.iter().chain(other).chain(&original.from).chain(&original.to)
+        let other = original.other.iter().map(|(_, value)| &**value);
+        let named = original.from.iter().chain(&original.to).map(String::as_str);
+        original.return_path.as_deref().into_iter().chain(other).chain(named)
     });
     let found = feedback.chain(original).take(4 * MAX_NAMED).flat_map(|text| {
         let text = text::cut(text, 4096);

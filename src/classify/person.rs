@@ -60,10 +60,10 @@ fn complained(report: &Report, prose: &Prose) -> Option<String> {
     let marked = original
         .clone()
         .flat_map(|original| &original.other)
-        .filter(|(name, _)| name.contains("recipient") || name.contains("rcpt"))
-        .map(|(_, value)| value);
-    let to = original.flat_map(|original| &original.to);
-    feedback.chain(marked).chain(to).find_map(|one| prose::address_in(one)).or_else(|| prose.named().introduced.first().cloned())
+        .filter(|(name, _)| ["recipient", "rcpt"].iter().any(|word| name.to_ascii_lowercase().contains(word)))
+        .map(|(_, value)| &**value);
+    let to = original.flat_map(|original| &original.to).map(String::as_str);
+    feedback.map(String::as_str).chain(marked).chain(to).find_map(|one| prose::address_in(one)).or_else(|| prose.named().introduced.first().cloned())
 }
 
 /// The person whose mailbox answered: the one it is from, unless that is no mailbox of a person.

@@ -1,6 +1,6 @@
 //! The words of a text as white space and control characters part them. Linear.
 
-/// Anything but white space, and where it stands.
+/// Anything but white space, and where it stands; or a stretch of such words, see [`Words`].
 #[derive(Clone, Copy)]
 pub struct Word<'a> {
     pub at: usize,
@@ -9,7 +9,8 @@ pub struct Word<'a> {
     pub marked: bool,
 }
 
-/// The words of a text.
+/// The words of a text. Those that are not marked, don't begin with a digit or `<` and have a single space or line feed between them come
+/// together, as one.
 pub struct Words<'a> {
     text: &'a str,
     at: usize,
@@ -20,7 +21,10 @@ impl<'a> Iterator for Words<'a> {
 
     fn next(&mut self) -> Option<Word<'a>> {
         let at = self.run(true).0;
-        let (end, marked) = self.run(false);
+        let (mut end, marked) = self.run(false);
+        if !marked && self.begins_plainly(at) {
+            end = self.stretch(end);
+        }
         self.text.get(at..end).filter(|word| !word.is_empty()).map(|text| Word { at, text, marked })
     }
 }
@@ -28,6 +32,26 @@ impl<'a> Iterator for Words<'a> {
 impl<'a> Words<'a> {
     pub fn of(text: &'a str) -> Words<'a> {
         Words { text, at: 0 }
+    }
+
+    /// A word that nobody needs to look at begins there.
+    fn begins_plainly(&self, at: usize) -> bool {
+        self.text.as_bytes().get(at).is_some_and(|first| is_plain(*first) && !matches!(first, b'0'..=b'9' | b'<'))
+    }
+
+    /// Goes on over plain words with a single white space before each; gives where the last ends.
+    fn stretch(&mut self, mut end: usize) -> usize {
+        let bytes = self.text.as_bytes();
+        while matches!(bytes.get(end), Some(b' ' | b'\n')) && self.begins_plainly(end + 1) {
+            let rest = bytes.get(end + 1..).unwrap_or_default();
+            let next = end + 1 + rest.iter().position(|octet| !is_plain(*octet)).unwrap_or(rest.len());
+            if bytes.get(next).is_some_and(|octet| !is_ascii_space(*octet)) {
+                break;
+            }
+            end = next;
+        }
+        self.at = end;
+        end
     }
 
     /// Goes on over white space, or over anything else; gives where that ends, and whether something in it is marked.

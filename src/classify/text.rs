@@ -38,11 +38,14 @@ impl<'a> Text<'a> {
         if original.len() > MAX {
             original = Cow::Owned(cut(&original, MAX).to_owned());
         }
-        let (norm, runs) = (String::with_capacity(original.len()), Vec::with_capacity(original.len() / 5 + 1));
-        let mut text = Text { original: Cow::Borrowed(""), norm, runs, row: OnceCell::new() };
-        text.fill(&original);
-        text.norm.make_ascii_lowercase();
-        Text { original, ..text }
+        let mut writer = Writer { norm: Vec::with_capacity(original.len()), runs: Vec::with_capacity(16) };
+        writer.fill(&original);
+        let Writer { mut norm, runs } = writer;
+        // Within a stretch each gap is one octet of white space.
+        norm.iter_mut().for_each(|octet| *octet = if *octet < b' ' { b' ' } else { octet.to_ascii_lowercase() });
+        // It was put together of whole characters.
+        let norm = String::from_utf8(norm).unwrap_or_default();
+        Text { original, norm, runs, row: OnceCell::new() }
     }
 
     pub fn norm(&self) -> &str {
@@ -89,7 +92,15 @@ impl<'a> Text<'a> {
             None => next.checked_sub(1).and_then(|run| self.runs.get(run)).map_or(0, |run| run.origin as usize + at - run.norm as usize),
         }
     }
+}
 
+/// Writes the comparable form.
+struct Writer {
+    norm: Vec<u8>,
+    runs: Vec<Run>,
+}
+
+impl Writer {
     /// What is pushed from now on came from there.
     fn run(&mut self, origin: usize) {
         self.runs.push(Run { norm: place(self.norm.len()), origin: place(origin) });
@@ -97,7 +108,7 @@ impl<'a> Text<'a> {
 
     fn push(&mut self, c: char, at: usize) {
         self.run(at);
-        self.norm.push(c);
+        self.norm.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
     }
 
     fn fill(&mut self, original: &str) {
@@ -135,12 +146,12 @@ impl<'a> Text<'a> {
     fn word(&mut self, word: Word<'_>) {
         let runs_on = word.marked && word.text.chars().next().is_some_and(wide) && ends_wide(&self.norm);
         if !self.norm.is_empty() && !runs_on {
-            self.norm.push(' ');
+            self.norm.push(b' ');
         }
         let (token, at) = (word.text, word.at);
         self.run(at);
         if !word.marked {
-            return self.norm.push_str(token);
+            return self.norm.extend_from_slice(token.as_bytes());
         }
         let mut done = 0;
         if token.as_bytes().contains(&b'@') {
@@ -158,7 +169,7 @@ impl<'a> Text<'a> {
         let (own, rest) = piece.split_at_checked(plain).unwrap_or_default();
         if !own.is_empty() {
             self.run(at);
-            self.norm.push_str(own);
+            self.norm.extend_from_slice(own.as_bytes());
         }
         self.marked_letters(rest, at + plain);
     }
@@ -241,8 +252,9 @@ pub fn wide(c: char) -> bool {
     matches!(c, '\u{2e80}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{ff00}'..='\u{ffef}')
 }
 
-fn ends_wide(text: &str) -> bool {
-    text.chars().next_back().is_some_and(wide)
+fn ends_wide(text: &[u8]) -> bool {
+    // All wide characters are of three octets.
+    text.last_chunk::<3>().and_then(|last| std::str::from_utf8(last).ok()).and_then(|last| last.chars().next()).is_some_and(wide)
 }
 
 /// Where addresses stand in a word, brackets around them included.

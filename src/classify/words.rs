@@ -41,6 +41,8 @@ pub struct Vocabulary {
     /// Short words by their octets: side by side in the table, not each somewhere else.
     short: HashMap<u128, u32>,
     long: HashMap<String, u32>,
+    /// One more than the number of a word of a single octet, by that.
+    single: Vec<u32>,
     list: Vec<String>,
 }
 
@@ -54,6 +56,10 @@ impl Vocabulary {
         };
         if number == next {
             self.list.push(word.to_owned());
+            if let [octet] = word.as_bytes() {
+                self.single.resize(256, 0);
+                self.single.get_mut(usize::from(*octet)).into_iter().for_each(|known| *known = number + 1);
+            }
         }
         number as usize
     }
@@ -66,18 +72,29 @@ impl Vocabulary {
     /// The tokens of a text.
     pub fn row(&self, text: &str) -> Vec<Token> {
         let mut row = Vec::with_capacity(text.len() / 4 + 1);
-        row.extend(pieces(text).map(|(at, end, spaced)| self.token(text, at, end, spaced)));
+        for (at, end, spaced) in pieces(text) {
+            row.push(self.token(text, at, end, spaced));
+        }
         row
     }
 
     fn token(&self, text: &str, at: usize, end: usize, spaced: bool) -> Token {
-        let key = key(text.as_bytes(), at, end);
-        let word = match key {
+        let bytes = text.as_bytes();
+        let (word, head) = match bytes.get(at..end).unwrap_or_default() {
+            // Punctuation.
+            [one] => (self.single.get(usize::from(*one)).copied().unwrap_or_default(), 0),
+            word => (self.number(bytes, at, end, text), head(word)),
+        };
+        Token { at: count(at), end: count(end), head, step: word << 1 | u32::from(spaced) }
+    }
+
+    /// One more than the word's number, 0 where it isn't known.
+    fn number(&self, bytes: &[u8], at: usize, end: usize, text: &str) -> u32 {
+        let word = match key(bytes, at, end) {
             Some(key) => self.short.get(&key),
             None => text.get(at..end).and_then(|word| self.long.get(word)),
         };
-        let head = text.as_bytes().get(at..end).map_or(0, head);
-        Token { at: count(at), end: count(end), head, step: word.map_or(0, |word| word + 1) << 1 | u32::from(spaced) }
+        word.map_or(0, |word| word + 1)
     }
 
     /// The tokens of a phrase, whose words are known from now on.
@@ -124,16 +141,23 @@ fn in_word(octet: u8) -> bool {
 
 /// The octets of a short word.
 fn key(bytes: &[u8], at: usize, end: usize) -> Option<u128> {
-    let length = end - at;
-    if length > SHORT {
-        return None;
-    }
+    /// Which of sixteen octets are a word's, by its length.
+    const OWN: [u128; SHORT + 1] = {
+        let mut own = [0; SHORT + 1];
+        let mut length = 1;
+        while length <= SHORT {
+            own[length] = own[length - 1] << 8 | 0xff;
+            length += 1;
+        }
+        own
+    };
+    let own = OWN.get(end - at)?;
     // One load, save at the end of the text.
     if let Some(Ok(octets)) = bytes.get(at..at + SHORT).map(<[u8; SHORT]>::try_from) {
-        return Some(u128::from_le_bytes(octets) & u128::MAX.checked_shr(8 * count(SHORT - length)).unwrap_or(0));
+        return Some(u128::from_le_bytes(octets) & own);
     }
     let mut octets = [0; SHORT];
-    octets.get_mut(..length)?.copy_from_slice(bytes.get(at..end)?);
+    octets.get_mut(..end - at)?.copy_from_slice(bytes.get(at..end)?);
     Some(u128::from_le_bytes(octets))
 }
 

@@ -44,7 +44,7 @@ pub fn untold(arrival: &Arrival, policy: &Policy) -> Vec<MailInput> {
 }
 
 struct Resolver<'a> {
-    report: &'a Report,
+    report: &'a Report<'a>,
     arrival: &'a Arrival,
     policy: &'a Policy,
     today: i32,
@@ -123,7 +123,7 @@ impl Resolver<'_> {
     /// firing anything.
     fn of_our_own(&self) -> bool {
         let header = &self.report.header;
-        let job = header.other.iter().find(|(name, _)| name == "x-bounced-job").map(|(_, value)| value.trim());
+        let job = header.field("x-bounced-job").map(str::trim);
         let written = job.zip(header.message_id.as_deref()).is_some_and(|(job, id)| {
             let id = id.trim_start_matches('<').trim_end_matches('>');
             id.strip_prefix(job)

@@ -55,9 +55,9 @@ impl<'a> Field<'a> {
         names.iter().find(|name| self.is(name)).copied().unwrap_or_default()
     }
 
-    /// The name in lower case.
-    pub fn name(&self) -> String {
-        std::str::from_utf8(text::head(self.name, 100)).unwrap_or_default().to_ascii_lowercase()
+    /// The name as it is written, at most 100 octets of it.
+    pub fn name(&self) -> &'a str {
+        std::str::from_utf8(text::head(self.name, 100)).unwrap_or_default()
     }
 
     /// The value unfolded, not yet decoded (RFC 2047), at most 16 KiB of it.
@@ -266,14 +266,14 @@ pub fn line_of(value: &str, octets: usize) -> String {
 }
 
 /// The text of an unstructured field, encoded words decoded (RFC 2047).
-pub fn unstructured(value: &str) -> Option<String> {
+pub fn unstructured(value: Cow<'_, str>) -> Option<Cow<'_, str>> {
     if !value.contains("=?") {
-        return text::fact(value);
+        return text::fact_of(value);
     }
-    let line = line_of(value, MAX_DECODED);
+    let line = line_of(&value, MAX_DECODED);
     match MessageStream::new(line.as_bytes()).parse_unstructured() {
-        HeaderValue::Text(decoded) => text::fact(&decoded),
-        _ => text::fact(value),
+        HeaderValue::Text(decoded) => text::fact(&decoded).map(Cow::Owned),
+        _ => text::fact_of(value),
     }
 }
 
@@ -287,6 +287,9 @@ pub fn date(value: &str) -> Option<jiff::civil::Date> {
 /// The addresses of an address field, in their order, without names, comments and brackets. A word without a domain
 /// (`MAILER-DAEMON`) is kept.
 pub fn addresses(value: &str) -> Vec<String> {
+    if let Some((_, address)) = one_mailbox(value) {
+        return bare_address(address).into_iter().collect();
+    }
     let line = line_of(value, if value.contains("=?") { MAX_DECODED * 2 } else { MAX_FIELD });
     let HeaderValue::Address(list) = MessageStream::new(line.as_bytes()).parse_address() else { return Vec::new() };
     let unbracketed = |text: &str| if text.contains("@[") { bare_address(text) } else { bare_address(text.trim_matches(['[', ']'])) };
@@ -304,8 +307,25 @@ pub fn addresses(value: &str) -> Vec<String> {
     found
 }
 
+/// A single mailbox without quotes, comments or encoded words, as nearly all are: the name, and the address. For anything else the library is asked.
+fn one_mailbox(value: &str) -> Option<(&str, &str)> {
+    let value = value.trim_ascii();
+    let (name, address) = match value.split_once('<') {
+        Some((name, address)) => (name.trim_ascii_end(), address.strip_suffix('>')?),
+        None => ("", value),
+    };
+    let is_atom = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&b);
+    let (local, domain) = address.split_once('@')?;
+    let plain = !local.is_empty() && !domain.is_empty() && local.bytes().chain(domain.bytes()).all(is_atom);
+    let plain_name = name.bytes().all(|b| is_atom(b) || b == b' ') && !name.contains("=?");
+    (plain && plain_name).then_some((name, address))
+}
+
 /// The display name of an address field's first address.
 pub fn display_name(value: &str) -> Option<String> {
+    if let Some((name, _)) = one_mailbox(value) {
+        return text::fact(name);
+    }
     let line = line_of(value, MAX_DECODED);
     let HeaderValue::Address(list) = MessageStream::new(line.as_bytes()).parse_address() else { return None };
     list.first().and_then(|addr| addr.name.as_deref()).and_then(text::fact)

@@ -1,8 +1,10 @@
 //! The arriving mail's own header.
 
+use std::borrow::Cow;
+
 use super::{
     fields::{self, Field, Fields, MAX_ADDRESSES, MAX_REPEATED},
-    report::Header,
+    report::{Header, OtherField},
     text,
 };
 
@@ -44,8 +46,8 @@ const PLACED: [&str; 11] = [
 ];
 
 /// Takes the facts out of the header fields.
-pub fn read(fields: &Fields<'_>) -> Header {
-    let word = |name: &str| fields.all(name).find_map(|value| fields::unstructured(&value));
+pub fn read<'m>(fields: &Fields<'m>) -> Header<'m> {
+    let word = |name: &str| fields.all(name).find_map(fields::unstructured).map(Cow::into_owned);
     let list = |name: &str| addresses(fields, name);
     Header {
         message_id: fields.all("message-id").find_map(|value| fields::message_id(&value)),
@@ -83,11 +85,16 @@ fn failed_recipients(fields: &Fields<'_>) -> Vec<String> {
 }
 
 /// The wanted fields with their decoded values, bounded.
-pub fn other(fields: &Fields<'_>, wanted: impl Fn(&Field<'_>) -> bool) -> Vec<(String, String)> {
-    let decoded = |field: &Field<'_>| {
-        let mut value = fields::unstructured(&field.value())?;
-        text::cut(&mut value, MAX_OTHER_OCTETS);
-        Some((field.name(), value))
+pub fn other<'m>(fields: &Fields<'m>, wanted: impl Fn(&Field<'_>) -> bool) -> Vec<OtherField<'m>> {
+    let decoded = |field: &Field<'m>| {
+        let value = match fields::unstructured(field.value())? {
+            Cow::Borrowed(value) => Cow::Borrowed(text::cut_at(value, MAX_OTHER_OCTETS)),
+            Cow::Owned(mut value) => {
+                text::cut(&mut value, MAX_OTHER_OCTETS);
+                Cow::Owned(value)
+            }
+        };
+        Some((Cow::Borrowed(field.name()), value))
     };
     fields.0.iter().filter(|field| wanted(field)).filter_map(decoded).take(MAX_OTHER).collect()
 }

@@ -34,19 +34,19 @@ const MAX_STATUS: usize = 512 * 1024;
 const MAX_WRAPPED: usize = 1024 * 1024;
 
 /// Reads one mail.
-pub fn read(raw: &[u8]) -> Report {
+pub fn read(raw: &[u8]) -> Report<'_> {
     std::panic::catch_unwind(|| whole(raw, true, &mut |_, _| {}))
         .or_else(|_| std::panic::catch_unwind(|| header_only(raw)))
         .unwrap_or_default()
 }
 
-fn header_only(raw: &[u8]) -> Report {
+fn header_only(raw: &[u8]) -> Report<'_> {
     let (fields, _) = fields::header_block(raw, 0);
     Report { header: header::read(&fields), ..Report::default() }
 }
 
 /// `seen` is told of each part and what it was taken for.
-fn whole(raw: &[u8], outermost: bool, seen: &mut dyn FnMut(&Part<'_>, Taken)) -> Report {
+fn whole<'m>(raw: &'m [u8], outermost: bool, seen: &mut dyn FnMut(&Part<'_>, Taken)) -> Report<'m> {
     let (fields, body) = fields::header_block(raw, 0);
     let mut report = Report { header: header::read(&fields), ..Report::default() };
     let parts = parts::split(raw, &fields, body);
@@ -71,7 +71,7 @@ fn whole(raw: &[u8], outermost: bool, seen: &mut dyn FnMut(&Part<'_>, Taken)) ->
 
 /// Some gateways wrap another MTA's report in a notice of their own that names nobody: then the report inside is the one that counts. What a
 /// person forwards, and the original that a real report returns, are never opened.
-fn unwrap_report(parts: &[Part<'_>], report: &mut Report) {
+fn unwrap_report(parts: &[Part<'_>], report: &mut Report<'_>) {
     if report.form != Form::Prose || !report.recipients.is_empty() || !prose::is_daemon(report) {
         return;
     }
@@ -87,15 +87,15 @@ fn unwrap_report(parts: &[Part<'_>], report: &mut Report) {
         report.reporting_mta = inner.reporting_mta;
         report.original_envelope_id = inner.original_envelope_id;
         report.recipients = inner.recipients;
-        report.original = inner.original;
+        report.original = inner.original.map(Original::into_owned);
     }
 }
 
 /// Takes the parts in their order.
-struct Reader<'a> {
-    report: &'a mut Report,
+struct Reader<'r, 'm> {
+    report: &'r mut Report<'m>,
     texts: prose::Texts,
-    returned: Option<Original>,
+    returned: Option<Original<'m>>,
     /// A status or returned part was seen: text after it is not the human-readable one.
     status_seen: bool,
 }
@@ -138,8 +138,8 @@ fn begins_with_fields(part: &Part<'_>) -> bool {
         .any(|field| head.get(..field.len()).is_some_and(|start| start.eq_ignore_ascii_case(field.as_bytes())))
 }
 
-impl Reader<'_> {
-    fn part(&mut self, part: &Part<'_>) {
+impl<'m> Reader<'_, 'm> {
+    fn part(&mut self, part: &Part<'m>) {
         match role(part) {
             Role::Status => self.status(part),
             Role::Feedback => self.feedback(part),
@@ -179,11 +179,11 @@ impl Reader<'_> {
         self.form(Form::Mdn);
     }
 
-    fn returned(&mut self, part: &Part<'_>) {
+    fn returned(&mut self, part: &Part<'m>) {
         self.status_seen = true;
         if self.returned.is_none() {
             let lost = || original::in_part_header(&part.header).filter(|_| !part.whole);
-            self.returned = original::read(&part.bytes(original::MAX_OCTETS)).or_else(lost);
+            self.returned = original::read_part(part.bytes(original::MAX_OCTETS)).or_else(lost);
         }
     }
 
@@ -195,7 +195,7 @@ impl Reader<'_> {
     }
 
     /// Parts whose type says nothing, or the wrong thing.
-    fn by_look(&mut self, part: &Part<'_>) {
+    fn by_look(&mut self, part: &Part<'m>) {
         let kind = &part.kind;
         let is_text = kind.is_text() || kind.is_html() || kind.is_multipart();
         if !is_text && kind.mime != "application/octet-stream" && !begins_with_fields(part) {
@@ -219,13 +219,13 @@ impl Reader<'_> {
     }
 
     /// An original under a wrong type: attached or after the status, or with its header in the place of the part's.
-    fn returned_by_look(&self, part: &Part<'_>, text: &str) -> Option<Original> {
+    fn returned_by_look(&self, part: &Part<'m>, text: &str) -> Option<Original<'m>> {
         if !part.whole
             && let Some(original) = original::in_part_header(&part.header)
         {
             return Some(original);
         }
         let expected = self.status_seen || part.kind.attachment || !part.kind.is_text();
-        (expected && separator::is_mail_header(text)).then(|| original::read(text.as_bytes())).flatten()
+        (expected && separator::is_mail_header(text)).then(|| original::read(text.as_bytes()).map(Original::into_owned)).flatten()
     }
 }

@@ -1,5 +1,7 @@
 //! The returned original: what its header says, wherever it stands.
 
+use std::borrow::Cow;
+
 use super::{
     fields::{self, Fields},
     header,
@@ -24,8 +26,16 @@ const KEPT: [&str; 10] = [
     "precedence",
 ];
 
+/// The same of a part's content.
+pub fn read_part<'m>(content: Cow<'m, [u8]>) -> Option<Original<'m>> {
+    match content {
+        Cow::Borrowed(content) => read(content),
+        Cow::Owned(content) => read(&content).map(Original::into_owned),
+    }
+}
+
 /// Reads the header at the start of `content`. `None` where no mail header stands there.
-pub fn read(content: &[u8]) -> Option<Original> {
+pub fn read(content: &[u8]) -> Option<Original<'_>> {
     let content = text::head(content, MAX_OCTETS);
     let first = Lines::new(content, 0).find(|line| !text::is_blank(line.text))?;
     if !first.text.starts_with(b" ") && !first.text.starts_with(b"\t") {
@@ -39,20 +49,20 @@ pub fn read(content: &[u8]) -> Option<Original> {
         plain.extend_from_slice(if text::is_blank(lead) { own } else { line.text });
         plain.push(b'\n');
     }
-    from_fields(&fields::header_block(&plain, 0).0)
+    from_fields(&fields::header_block(&plain, 0).0).map(Original::into_owned)
 }
 
 /// Reads the original whose header took the place of its part's own.
-pub fn in_part_header(fields: &Fields<'_>) -> Option<Original> {
+pub fn in_part_header<'m>(fields: &Fields<'m>) -> Option<Original<'m>> {
     let known = ["received", "return-path", "from", "to", "subject", "date", "message-id"].iter().filter(|name| fields.has(name));
     if known.count() >= 3 { from_fields(fields) } else { None }
 }
 
 /// Takes the facts out of header fields; `None` where none of them is a mail's.
-pub fn from_fields(fields: &Fields<'_>) -> Option<Original> {
+pub fn from_fields<'m>(fields: &Fields<'m>) -> Option<Original<'m>> {
     let original = Original {
         message_id: fields.all("message-id").find_map(|value| fields::message_id(&value)),
-        subject: fields.all("subject").find_map(|value| fields::unstructured(&value)),
+        subject: fields.all("subject").find_map(fields::unstructured).map(Cow::into_owned),
         return_path: fields.all("return-path").find_map(|value| fields::path(&value)),
         from: header::addresses(fields, "from"),
         to: header::addresses(fields, "to"),

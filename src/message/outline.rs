@@ -46,7 +46,7 @@ pub(super) struct State {
 }
 
 /// Reads one mail as [`super::read`] does, and tells what each part was taken for. Should a library panic over it, no parts are told.
-pub fn outline(raw: &[u8]) -> (Report, Vec<PartSeen>) {
+pub fn outline(raw: &[u8]) -> (Report<'_>, Vec<PartSeen>) {
     let read = || {
         let mut parts = Vec::new();
         let report = whole(raw, true, &mut |part, taken| parts.push(seen(raw, part, taken)));
@@ -68,7 +68,7 @@ fn seen(raw: &[u8], part: &Part<'_>, taken: Taken) -> PartSeen {
     }
 }
 
-impl Reader<'_> {
+impl Reader<'_, '_> {
     pub(super) fn state(&self) -> State {
         State {
             recipients: self.report.recipients.len(),

@@ -38,10 +38,10 @@ pub struct Kind {
 #[derive(Debug, Clone)]
 pub struct Part<'a> {
     pub kind: Kind,
-    /// The part's own header fields: where the blank line before the content was lost, content stands here.
-    pub header: Cow<'a, Fields<'a>>,
+    /// The part's own header fields, none where it is the whole mail: where the blank line before the content was lost, content stands here.
+    pub header: Fields<'a>,
     pub body: &'a [u8],
-    /// It is the whole mail's body, and the header the mail's.
+    /// It is the whole mail's body.
     pub whole: bool,
     /// The number of the multipart/alternative that it stands in, if any: only one of those is to be read.
     pub alternative: Option<usize>,
@@ -119,9 +119,9 @@ fn first_word(value: &str) -> String {
     value.split(|c: char| c.is_whitespace() || c == ';').find(|word| !word.is_empty()).unwrap_or_default().to_ascii_lowercase()
 }
 
-impl Part<'_> {
+impl<'a> Part<'a> {
     /// The content with its transfer encoding undone, at most `octets` of it read.
-    pub fn bytes(&self, octets: usize) -> Cow<'_, [u8]> {
+    pub fn bytes(&self, octets: usize) -> Cow<'a, [u8]> {
         text::transfer_decode(text::head(self.body, octets), &self.kind.encoding)
     }
 
@@ -138,7 +138,7 @@ struct Open {
 }
 
 /// Divides the body that follows `header` at `body`. There is always at least one leaf.
-pub fn split<'a>(raw: &'a [u8], header: &'a Fields<'a>, body: usize) -> Vec<Part<'a>> {
+pub fn split<'a>(raw: &'a [u8], header: &Fields<'a>, body: usize) -> Vec<Part<'a>> {
     let kind = Kind::of(header);
     let rest = raw.get(body..).unwrap_or_default();
     // A mail that lost its Content-Type may still be divided.
@@ -149,7 +149,7 @@ pub fn split<'a>(raw: &'a [u8], header: &'a Fields<'a>, body: usize) -> Vec<Part
         return divide(raw, body, boundary, &kind);
     }
     if !kind.is_multipart() {
-        return vec![Part { kind, header: Cow::Borrowed(header), body: rest, whole: true, alternative: None }];
+        return vec![Part { kind, header: Fields::default(), body: rest, whole: true, alternative: None }];
     }
     let declared = kind.boundary.as_deref().map(|boundary| boundary.as_bytes().to_vec());
     let mut parts = declared.map(|boundary| divide(raw, body, boundary, &kind)).unwrap_or_default();
@@ -160,7 +160,7 @@ pub fn split<'a>(raw: &'a [u8], header: &'a Fields<'a>, body: usize) -> Vec<Part
     if parts.is_empty() {
         parts.push(Part {
             kind: Kind { mime: String::new(), ..kind },
-            header: Cow::Borrowed(header),
+            header: Fields::default(),
             body: rest,
             whole: true,
             alternative: None,
@@ -239,7 +239,7 @@ impl<'a> Divider<'a> {
         if let Some((kind, header, start)) = self.leaf.take() {
             let alternative = self.open.last().and_then(|open| open.alternative);
             let body = self.raw.get(start..end).unwrap_or_default();
-            self.parts.push(Part { kind, header: Cow::Owned(header), body, whole: false, alternative });
+            self.parts.push(Part { kind, header, body, whole: false, alternative });
         }
     }
 

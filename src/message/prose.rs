@@ -1,6 +1,6 @@
 //! The human-readable words of a mail, without what they return or quote (taxonomy rule 3).
 
-use std::{collections::HashSet, sync::OnceLock};
+use std::{borrow::Cow, collections::HashSet, sync::OnceLock};
 
 use mail_parser::decoders::html::html_to_text;
 use regex::Regex;
@@ -123,7 +123,7 @@ fn parted(html: &str) -> String {
 }
 
 /// The original's header out of a text.
-fn original_in(lines: &[&str]) -> Option<super::Original> {
+fn original_in(lines: &[&str]) -> Option<super::Original<'static>> {
     let mut content = String::new();
     for line in lines {
         content.push_str(line);
@@ -132,7 +132,7 @@ fn original_in(lines: &[&str]) -> Option<super::Original> {
             break;
         }
     }
-    original::read(content.as_bytes())
+    original::read(content.as_bytes()).map(super::Original::into_owned)
 }
 
 /// Whether a program that delivers mail wrote this. Its text is about the mail; a person's answer quotes it.
@@ -177,7 +177,7 @@ fn own_words(lines: &[&str], daemon: bool, report: &mut Report, prose: &mut Stri
         }
         if let Some(subject) = subject_of_original(line) {
             let known = report.original.get_or_insert_default();
-            known.subject = known.subject.take().or_else(|| super::fields::unstructured(subject));
+            known.subject = known.subject.take().or_else(|| super::fields::unstructured(subject.into()).map(Cow::into_owned));
         } else {
             prose.push_str(line.trim_end());
             prose.push('\n');

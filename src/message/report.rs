@@ -1,13 +1,18 @@
 //! What a mail says, as plain facts. [`crate::classify`] makes a verdict of it.
 
+use std::borrow::Cow;
+
 use crate::taxonomy::Action;
+
+/// A header field without a place of its own: its name as written, its value decoded.
+pub type OtherField<'m> = (Cow<'m, str>, Cow<'m, str>);
 
 /// The facts of one mail. Every fact but the prose is one line without control characters, at most 4 KiB long. Text is decoded to UTF-8 and cut at sane lengths; an absent fact is `None` or empty.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Report {
+pub struct Report<'m> {
     /// Whether the bounced mail came back whole, so that it could be sent again.
     pub original_whole: bool,
-    pub header: Header,
+    pub header: Header<'m>,
     /// The standard machine-readable form that was found, if any.
     pub form: Form,
     /// Per-message fields of RFC 3464, section 2.2.
@@ -21,12 +26,12 @@ pub struct Report {
     pub feedback: Option<Feedback>,
     pub disposition: Option<Disposition>,
     /// The returned original, as far as it came back. Never evidence, see taxonomy rule 3.
-    pub original: Option<Original>,
+    pub original: Option<Original<'m>>,
 }
 
 /// The arriving mail's own header fields that matter.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Header {
+pub struct Header<'m> {
     /// With its angle brackets, as all message ids here.
     pub message_id: Option<String>,
     pub subject: Option<String>,
@@ -42,17 +47,30 @@ pub struct Header {
     pub precedence: Option<String>,
     pub failed_recipients: Vec<String>,
     pub in_reply_to: Vec<String>,
-    /// Other fields by lowercased name, in their order, for the forms that are told by a field of their own: at most 100, decoded, each cut at
+    /// Other fields, in their order, for the forms that are told by a field of their own: at most 100, decoded, each cut at
     /// 1,000 octets, without signatures, trace fields and authentication results.
-    pub other: Vec<(String, String)>,
+    pub other: Vec<OtherField<'m>>,
     /// How many `Received` fields the mail bears (loops).
     pub received: usize,
 }
 
-impl Header {
+impl Header<'_> {
     /// The day on which the mail says that it was written.
     pub fn date(&self) -> Option<jiff::civil::Date> {
-        self.other.iter().find(|(name, _)| name == "date").and_then(|(_, value)| super::fields::date(value))
+        self.field("date").and_then(super::fields::date)
+    }
+
+    /// The first other field of a name.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.other.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
+    }
+}
+
+impl Original<'_> {
+    /// Of what it was read of nothing is held any more.
+    pub fn into_owned(self) -> Original<'static> {
+        let other = self.other.into_iter().map(|(name, value)| (Cow::Owned(name.into_owned()), Cow::Owned(value.into_owned())));
+        Original { other: other.collect(), message_id: self.message_id, subject: self.subject, return_path: self.return_path, from: self.from, to: self.to }
     }
 }
 
@@ -115,13 +133,13 @@ pub struct Disposition {
 
 /// The header of the returned original, as far as it came back: from a part, from behind a separator in the text, or only its cited subject.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Original {
+pub struct Original<'m> {
     pub message_id: Option<String>,
     pub subject: Option<String>,
     pub return_path: Option<String>,
     pub from: Vec<String>,
     pub to: Vec<String>,
     /// All its `X-` fields (`X-VERP`, `X-Campaign`), `List-Unsubscribe`, `List-Id`, `Delivered-To`, `Envelope-To`, `Errors-To`, `Sender`,
-    /// `Reply-To`, `Feedback-Id` and the like, by lowercased name, each cut at 1,000 octets.
-    pub other: Vec<(String, String)>,
+    /// `Reply-To`, `Feedback-Id` and the like, each cut at 1,000 octets.
+    pub other: Vec<OtherField<'m>>,
 }

@@ -204,10 +204,18 @@ fn is_clean(text: &str) -> bool {
 
 /// A fact of one line: white space runs become one space, control characters go, and it is cut at `MAX_FACT`. `None` where nothing is left.
 pub fn fact(text: &str) -> Option<String> {
-    let text = text.trim();
-    if is_plain(text) {
-        return (!text.is_empty()).then(|| text.to_owned());
+    plain(text).map_or_else(|| made_plain(text), |plain| (!plain.is_empty()).then(|| plain.to_owned()))
+}
+
+/// The same, not copied where it is one as it stands.
+pub fn fact_of(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    match text {
+        Cow::Borrowed(text) => plain(text).map_or_else(|| made_plain(text).map(Cow::Owned), |plain| (!plain.is_empty()).then_some(Cow::Borrowed(plain))),
+        Cow::Owned(text) => fact(&text).map(Cow::Owned),
     }
+}
+
+fn made_plain(text: &str) -> Option<String> {
     let mut line = String::with_capacity(text.len().min(MAX_FACT));
     for word in text.split(|c: char| c.is_whitespace()) {
         let mut word = word.chars().filter(|c| !c.is_control() && !invisible(*c)).peekable();
@@ -226,11 +234,14 @@ pub fn fact(text: &str) -> Option<String> {
     (!line.is_empty()).then_some(line)
 }
 
-/// Whether a text is a fact as it stands: ASCII, single spaces, not too long.
-fn is_plain(text: &str) -> bool {
+/// What is a fact as it stands but for the space around it: ASCII, single spaces, not too long. All octets are looked at without a branch.
+fn plain(text: &str) -> Option<&str> {
+    let text = text.trim();
     let bytes = text.as_bytes();
-    let doubled = |(this, next): (&u8, &u8)| *this == b' ' && *next == b' ';
-    bytes.len() <= MAX_FACT && bytes.iter().all(|b| matches!(b, b' '..=b'~')) && !bytes.iter().zip(bytes.iter().skip(1)).any(doubled)
+    let printable = bytes.iter().fold(true, |all, b| all & matches!(b, b' '..=b'~'));
+    let doubled = |(this, next): (&u8, &u8)| (*this == b' ') & (*next == b' ');
+    let single = || !bytes.iter().zip(bytes.iter().skip(1)).fold(false, |any, pair| any | doubled(pair));
+    (bytes.len() <= MAX_FACT && printable && single()).then_some(text)
 }
 
 /// Marks that turn or hide text on a terminal or page.
@@ -240,10 +251,12 @@ fn invisible(c: char) -> bool {
 
 /// Cuts at a character boundary at or below `octets`.
 pub fn cut(text: &mut String, octets: usize) {
-    if text.len() > octets {
-        let end = (0..=octets).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
-        text.truncate(end);
-    }
+    text.truncate(cut_at(text, octets).len());
+}
+
+/// The same of a slice.
+pub fn cut_at(text: &str, octets: usize) -> &str {
+    text.get(..text.floor_char_boundary(octets)).unwrap_or(text)
 }
 
 /// At most so many octets of a slice.
