@@ -7,6 +7,19 @@ pub const MAX_OCTETS: usize = 320;
 
 /// Splits at the last `@` outside quotes. Neither side may be empty or hold white space or control characters outside quotes.
 pub fn split(address: &str) -> Option<(&str, &str)> {
+    plain(address).or_else(|| any(address))
+}
+
+/// An address in plain ASCII, as nearly all are, told octet by octet.
+fn plain(address: &str) -> Option<(&str, &str)> {
+    let is_plain = |b: u8| matches!(b, b'!'..=b'~') && !matches!(b, b'"' | b',' | b';' | b'<' | b'>' | b'@');
+    let (local, domain) = address.split_at_checked(memchr::memchr(b'@', address.as_bytes())?)?;
+    let domain = domain.get(1..).filter(|domain| !domain.is_empty() && !local.is_empty())?;
+    let all = local.bytes().chain(domain.bytes()).all(is_plain);
+    (all && address.len() <= MAX_OCTETS).then_some((local, domain))
+}
+
+fn any(address: &str) -> Option<(&str, &str)> {
     let (local, domain) = address.rsplit_once('@')?;
     let bad = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '<' | '>' | ',' | ';');
     let quoted = local.len() > 2 && local.starts_with('"') && local.ends_with('"');
@@ -20,6 +33,9 @@ pub fn split(address: &str) -> Option<(&str, &str)> {
 ///
 /// RFC 5321 lets a local part be case-sensitive; no mailbox provider does, and relays change case on the way back.
 pub fn normal(address: &str) -> Option<String> {
+    if !address.ends_with('.') && plain(address).is_some() {
+        return Some(address.to_ascii_lowercase());
+    }
     let bare = address.trim().trim_start_matches('<').trim_end_matches('>').trim().trim_end_matches('.');
     split(bare).map(|_| bare.to_lowercase())
 }

@@ -19,7 +19,8 @@ fn verdicts_of_handmade_mails() {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let Some(name) = path.file_name().unwrap().to_str().unwrap().strip_suffix(".eml") else { continue };
-        let report = message::read(&fs::read(&path).unwrap());
+        let raw = fs::read(&path).unwrap();
+        let report = message::read(&raw);
         let telling = tell(&report, &Envelope::default());
         let mut verdicts = serde_json::to_value(&telling.verdicts).unwrap();
         for (row, verdict) in verdicts.as_array_mut().unwrap().iter_mut().zip(&telling.verdicts) {

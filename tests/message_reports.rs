@@ -45,7 +45,11 @@ fn returned_originals_stay_out_of_the_prose() {
         let file = row["file"].as_str().unwrap();
         let raw = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/captured").join(file)).unwrap();
         let report = bounced::message::read(&raw);
-        assert!(!report.prose.contains("is not a reply to this mail") && !report.prose.contains("Spring News"), "{file}: {}", report.prose);
+        assert!(
+            !report.prose.contains("is not a reply to this mail") && !report.prose.contains("Spring News"),
+            "{file}: {}",
+            &*report.prose
+        );
         let original = report.original.expect(file);
         assert_eq!(original.return_path.as_deref(), row["rcpt"].as_str(), "{file}");
         let [recipient] = report.recipients.as_slice() else { panic!("{file}: {:?}", report.recipients) };

@@ -2,10 +2,10 @@
 
 use std::sync::LazyLock;
 
-use regex::Regex;
+use regex::bytes;
 
 use crate::{
-    message::Report,
+    message::{RecipientFields, Report},
     taxonomy::{Action, Status},
 };
 
@@ -13,6 +13,7 @@ use super::{
     Envelope, Verdict, headings,
     judged::{Decided, Judged},
     kind::Nature,
+    places::Places,
     prose::Prose,
     recipient::{self, Recipient},
     said,
@@ -26,12 +27,14 @@ const MAX_DIAGNOSTIC: usize = 1000;
 const MAX_HOST: usize = 255;
 
 /// "host mx.example.org [192.0.2.1]", as Postfix and Exim say it.
-static HOST: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?i)(?-u:\b)host\s+([a-z0-9][a-z0-9.\-]{2,200})\s*\[").ok());
+static HOST: LazyLock<Option<bytes::Regex>> = LazyLock::new(|| bytes::Regex::new(r"(?i-u)\bhost\s+([a-z0-9][a-z0-9.\-]{2,200})\s*\[").ok());
 
-pub fn verdicts<'a>(report: &'a Report, envelope: &Envelope<'_>, prose: &'a Prose, nature: &Nature) -> Vec<Judged<'a>> {
+pub fn verdicts<'a>(report: &'a Report, envelope: &Envelope<'_>, prose: &'a Prose<'a>, nature: &Nature) -> Vec<Judged<'a>> {
     let recipients = recipient::recipients(report, prose);
     let names: Vec<Vec<&str>> = recipients.iter().map(names).collect();
-    let headings = headings::above(prose, &names);
+    // Where each has a field that settles it, nothing above them counts.
+    let settled = recipients.iter().all(|recipient| recipient.fields.is_some_and(RecipientFields::is_final));
+    let headings = if settled { Vec::new() } else { headings::above(prose, &names) };
     let under = |heading: Option<Status>| Nature { notice: heading.filter(|status| *status != Status::GeneralBounce), ..nature.clone() };
     let natures: Vec<Nature> = headings.into_iter().map(under).collect();
     let judge_all = |whole: bool| -> Vec<Judged<'a>> {
@@ -64,29 +67,27 @@ fn names<'r>(recipient: &'r Recipient<'_>) -> Vec<&'r str> {
 fn judge<'a>(
     report: &'a Report,
     envelope: &Envelope<'_>,
-    prose: &'a Prose,
+    prose: &'a Prose<'a>,
     nature: &Nature,
     recipient: &Recipient<'a>,
     whole: bool,
 ) -> Judged<'a> {
-    let names = names(recipient);
-    let section = prose.section(&names).map(|section| section.text.as_str());
     let fields = recipient.fields;
-    let diagnostic = fields.and_then(|fields| fields.diagnostic.as_deref()).filter(|text| !text.trim().is_empty());
-    let mut known: Vec<String> = recipient.address.iter().chain(&recipient.aliases).cloned().collect();
+    let diagnostic = fields.and_then(|fields| fields.diagnostic.as_deref());
+    let places = Places::of(diagnostic, prose, recipient.address.iter().chain(&recipient.aliases).cloned().collect(), whole);
+    let mut known = places.names().to_vec();
     known.extend(report.header.to.iter().chain(&report.header.from).filter_map(|one| crate::address::normal(one)));
-    let senders: Vec<String> = recipient::own(report).into_iter().filter(|one| !names.contains(&one.as_str())).collect();
+    let senders: Vec<String> = recipient::own(report).into_iter().filter(|one| !places.names().contains(one)).collect();
     // dma and home-made notices have the reply alone, in no paragraph of the recipient's.
-    let quoted = || said::reply(&prose.human).filter(|_| whole);
-    let text = diagnostic.or(section.filter(|text| !text.trim().is_empty())).or_else(quoted);
+    let quoted = || said::reply(prose.human()).filter(|_| whole);
+    let text = places.diagnostic().or_else(|| places.section().filter(|text| !text.trim().is_empty())).or_else(quoted);
     let remote_mta = fields
         .and_then(|fields| fields.remote_mta.as_deref())
         .map(|host| tidy(host, MAX_HOST))
         .or_else(|| said_by(text?))
-        .or_else(|| said_by(section?));
-    let human = (whole || diagnostic.is_none() && section.is_none()).then_some(prose.human.as_str());
+        .or_else(|| said_by(places.section_with(&HOST)?));
     let status = fields.and_then(|fields| fields.status.as_deref());
-    let sources = Sources { diagnostic, host: remote_mta.as_deref(), status, section, human, known: &known, senders: &senders };
+    let sources = Sources { places: &places, host: remote_mta.as_deref(), status, known: &known, senders: &senders };
     let weighed = weigh::weigh(&sources);
     let action = action(recipient, nature, &weighed);
     let has_address = recipient.address.is_some() || envelope.verp_address.is_some();
@@ -106,12 +107,12 @@ fn judge<'a>(
         returns: None,
         new_address: clue.new_address,
     };
-    let texts = [diagnostic, section, human];
-    Judged { verdict, decided, clues: weighed.clues, texts }
+    Judged { verdict, decided, clues: weighed.clues, places }
 }
 
 fn said_by(text: &str) -> Option<String> {
-    HOST.as_ref()?.captures(text)?.get(1).map(|host| host.as_str().to_lowercase())
+    let host = HOST.as_ref()?.captures(text.as_bytes())?.get(1)?;
+    text.get(host.range()).map(str::to_lowercase)
 }
 
 /// The field, else what the notice as a whole says; words that it is over outweigh a delay (taxonomy rules 1 and 7).

@@ -17,11 +17,11 @@ pub fn above(prose: &Prose, names: &[Vec<&str>]) -> Vec<Option<Status>> {
     if names.len() < 2 {
         return Vec::new();
     }
-    let voices: Vec<Status> = voices(&prose.human);
+    let voices: Vec<Status> = voices(prose.human());
     if !(voices.contains(&Status::TransientBounce) && voices.contains(&Status::GeneralBounce)) {
         return Vec::new();
     }
-    let lines: Vec<String> = prose.human.lines().map(str::to_lowercase).collect();
+    let lines: Vec<String> = prose.human().lines().map(str::to_lowercase).collect();
     let mut current = None;
     let mut from = 0;
     names
@@ -59,11 +59,11 @@ mod tests {
     #[test]
     fn each_recipient_stands_under_a_heading() {
         let text = "These addresses had permanent fatal errors:\n  a@example.org\n  b@example.org\n\nFor these the delivery has been delayed,\nwill be retried:\n  c@example.org\n";
-        let prose = Prose::read(text);
+        let prose = Prose::of(&text);
         let names = [vec!["a@example.org"], vec!["b@example.org"], vec!["c@example.org"]];
         let failed = Some(Status::GeneralBounce);
         assert_eq!(above(&prose, &names), [failed, failed, Some(Status::TransientBounce)]);
         assert_eq!(above(&prose, &names[..1]), []);
-        assert_eq!(above(&Prose::read("It failed permanently for a@example.org, b@example.org."), &names), []);
+        assert_eq!(above(&Prose::of(&"It failed permanently for a@example.org, b@example.org."), &names), []);
     }
 }

@@ -6,7 +6,15 @@ use crate::{
     taxonomy::{Action, Status},
 };
 
-use super::{Envelope, OperatorRules, Verdict, bounce, gravity, kind::Nature, operator::Matched, person, prose::Prose, weigh::Clue};
+use super::{
+    Envelope, OperatorRules, Verdict, bounce, gravity,
+    kind::Nature,
+    operator::Matched,
+    person,
+    places::{Places, Texts},
+    prose::Prose,
+    weigh::Clue,
+};
 
 /// What decided a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +39,18 @@ pub struct Judged<'a> {
     pub decided: Decided,
     /// Best first.
     pub clues: Vec<Clue>,
-    /// The diagnostic, the recipient's own paragraph, the human-readable part: the last only where it doesn't speak of others too.
-    pub texts: [Option<&'a str>; 3],
+    /// Where words about the recipient may stand.
+    pub places: Places<'a>,
 }
 
 /// The verdicts of a mail, before a VERP address makes one of them.
-pub fn judge<'a>(rules: &OperatorRules, report: &'a Report, envelope: &Envelope<'_>, prose: &'a Prose, nature: &Nature) -> Vec<Judged<'a>> {
+pub fn judge<'a>(
+    rules: &OperatorRules,
+    report: &'a Report,
+    envelope: &Envelope<'_>,
+    prose: &'a Prose<'a>,
+    nature: &Nature,
+) -> Vec<Judged<'a>> {
     let mut judged = match nature.status {
         None => bounce::verdicts(report, envelope, prose, nature),
         Some(status) => of_person(report, prose, nature, status),
@@ -62,9 +76,8 @@ pub fn judge<'a>(rules: &OperatorRules, report: &'a Report, envelope: &Envelope<
     judged
 }
 
-fn of_person<'a>(report: &Report, prose: &'a Prose, nature: &Nature, status: Status) -> Vec<Judged<'a>> {
-    let texts = [None, None, Some(prose.human.as_str())];
-    let judged = |verdict| Judged { verdict, decided: Decided::Sort, clues: Vec::new(), texts };
+fn of_person<'a>(report: &Report, prose: &'a Prose<'a>, nature: &Nature, status: Status) -> Vec<Judged<'a>> {
+    let judged = |verdict| Judged { verdict, decided: Decided::Sort, clues: Vec::new(), places: Places::all(prose) };
     person::verdicts(report, prose, nature, status).into_iter().map(judged).collect()
 }
 
@@ -88,7 +101,8 @@ impl Judged<'_> {
         if self.decided == Decided::Action {
             return None;
         }
-        let texts: Vec<&str> = self.texts.iter().flatten().copied().collect();
+        let Texts { diagnostic, section, human } = self.places.texts();
+        let texts: Vec<&str> = [diagnostic, section, human].into_iter().flatten().collect();
         let addresses = [envelope.verp_address, verdict.address.as_deref()];
         let mut hosts: Vec<&str> = addresses.into_iter().flatten().filter_map(address::domain).collect();
         hosts.extend(verdict.remote_mta.as_deref());

@@ -7,7 +7,7 @@ use std::cell::OnceCell;
 
 use crate::{
     address,
-    message::{Form, Report},
+    message::{Form, RecipientFields, Report},
     taxonomy::Status,
 };
 
@@ -44,16 +44,21 @@ pub struct Nature {
 struct Signs<'a> {
     report: &'a Report<'a>,
     subject: Text<'a>,
-    human: Text<'a>,
-    prose: &'a Prose,
-    opening: OnceCell<Opening>,
     subject_hits: Vec<Hit>,
-    notice_hits: Vec<Hit>,
+    prose: &'a Prose<'a>,
+    words: OnceCell<Words>,
+    opening: OnceCell<Opening>,
     daemon: bool,
     null_sender: bool,
     /// The reverse-path is known, and not null.
     answerable: bool,
-    /// An SMTP reply that refuses stands in the prose, at the head of a line.
+}
+
+/// What the human-readable part says: looked at only where the fields leave open what sort of mail it is.
+struct Words {
+    text: Text<'static>,
+    hits: Vec<Hit>,
+    /// An SMTP reply that refuses stands in it, at the head of a line.
     smtp_reply: bool,
 }
 
@@ -96,33 +101,47 @@ impl<'a> Signs<'a> {
     fn read(report: &'a Report<'a>, envelope: &Envelope<'_>, prose: &'a Prose) -> Signs<'a> {
         let header = &report.header;
         let subject = Text::new(header.subject.as_deref().unwrap_or_default());
-        // What a server said of the cause says nothing of what sort of notice it is.
-        let human = Text::new(said::without_replies(&prose.human));
-        let (subject_hits, notice_hits) = (tables::find(&subject, Scope::Subject), tables::find(&human, Scope::Notice));
+        let subject_hits = tables::find(&subject, Scope::Subject);
         let reverse_path = envelope.reverse_path.or(header.return_path.as_deref()).map(|path| path.trim_matches(['<', '>', ' ']));
-        let null_sender = reverse_path.is_some_and(str::is_empty);
-        let smtp_reply = prose.human.lines().take(200).any(|line| {
-            let line = line.trim_start();
-            line.starts_with(['4', '5']) && !reply::codes(text::cut(line, 200), true).codes.is_empty()
-        });
         Signs {
-            smtp_reply,
             report,
             subject,
-            human,
-            prose,
-            opening: OnceCell::new(),
             subject_hits,
-            notice_hits,
+            prose,
+            words: OnceCell::new(),
+            opening: OnceCell::new(),
             daemon: is_daemon(report),
-            null_sender,
+            null_sender: reverse_path.is_some_and(str::is_empty),
             answerable: reverse_path.is_some_and(|path| !path.is_empty()),
         }
     }
 
+    fn words(&self) -> &Words {
+        self.words.get_or_init(|| {
+            let human = self.prose.human();
+            // What a server said of the cause says nothing of what sort of notice it is.
+            let text = Text::new(said::without_replies(human));
+            let hits = tables::find(&text, Scope::Notice);
+            let smtp_reply = human.lines().take(200).any(|line| {
+                let line = line.trim_start();
+                line.starts_with(['4', '5']) && !reply::codes(text::cut(line, 200), true).codes.is_empty()
+            });
+            Words { text, hits, smtp_reply }
+        })
+    }
+
+    /// What the words say of the sort of mail.
+    fn notices(&self) -> &[Hit] {
+        &self.words().hits
+    }
+
+    fn smtp_reply(&self) -> bool {
+        self.words().smtp_reply
+    }
+
     fn opening(&self) -> &Opening {
         self.opening.get_or_init(|| {
-            let own = opening(&self.prose.human);
+            let own = opening(self.prose.human());
             let text = Text::new(own.clone());
             let hits = tables::find(&text, Scope::Notice);
             Opening { own, text, hits }
@@ -139,7 +158,7 @@ impl<'a> Signs<'a> {
             (self.daemon, "it comes from a mail system"),
             (self.null_sender, "the null sender"),
             (self.report.original.is_some(), "an original comes back"),
-            (self.smtp_reply, "an SMTP reply that refuses at the head of a line"),
+            (self.smtp_reply(), "an SMTP reply that refuses at the head of a line"),
             (self.automatic(), "header fields that say that no person wrote it"),
             (!header.in_reply_to.is_empty(), "it answers a mail"),
         ];
@@ -154,7 +173,7 @@ impl<'a> Signs<'a> {
             )
         };
         let subject = self.subject_hits.iter().map(|one| hit("the subject", &self.subject, one));
-        let notice = self.notice_hits.iter().map(|one| hit("the text", &self.human, one));
+        let notice = self.notices().iter().map(|one| hit("the text", &self.words().text, one));
         facts.chain(subject).chain(notice).take(50).collect()
     }
 
@@ -163,7 +182,7 @@ impl<'a> Signs<'a> {
     }
 
     fn notice(&self, status: Status) -> Option<&Hit> {
-        self.notice_hits.iter().find(|hit| hit.rule.status == status)
+        self.notices().iter().find(|hit| hit.rule.status == status)
     }
 
     fn of_subject(&self, hit: &Hit) -> Nature {
@@ -171,7 +190,7 @@ impl<'a> Signs<'a> {
     }
 
     fn of_notice(&self, hit: &Hit) -> Nature {
-        Nature::of(hit.rule.status, &hit.rule.name, Some(self.human.evidence(hit.range.clone())))
+        Nature::of(hit.rule.status, &hit.rule.name, Some(self.words().text.evidence(hit.range.clone())))
     }
 
     fn standard_form(&self) -> Option<Nature> {
@@ -191,8 +210,8 @@ impl<'a> Signs<'a> {
         if self.report.form == Form::Arf {
             return Some(Nature::of(Status::SpamComplaint, "feedback-report", None));
         }
-        let rejected = self.notice_hits.iter().any(|hit| hit.rule.name == "filter-refusal");
-        if (self.report.form == Form::Mdn || self.report.disposition.is_some()) && !rejected {
+        let rejected = || self.notices().iter().any(|hit| hit.rule.name == "filter-refusal");
+        if (self.report.form == Form::Mdn || self.report.disposition.is_some()) && !rejected() {
             let kind = self.report.disposition.as_ref().and_then(|disposition| disposition.kind.clone());
             return Some(Nature::of(Status::AutoReply, "disposition-notification", kind));
         }
@@ -216,8 +235,8 @@ impl<'a> Signs<'a> {
         }
         let list = self.field("list-id").or_else(|| self.field("list-post"));
         let automatic = self.report.header.auto_submitted.as_deref().is_some_and(|value| !value.trim().eq_ignore_ascii_case("no"));
-        let manager = self.notice_hits.iter().any(|hit| hit.rule.name.starts_with("list-"));
-        (list.is_some() && !manager && !self.daemon && !automatic && !self.has_fields())
+        let manager = || self.notices().iter().any(|hit| hit.rule.name.starts_with("list-"));
+        (list.is_some() && !self.daemon && !automatic && !self.has_fields() && !manager())
             .then(|| Nature::of(Status::Undetermined, "list-post", list.map(str::to_owned)))
     }
 
@@ -230,10 +249,14 @@ impl<'a> Signs<'a> {
     }
 
     fn bounce(&self) -> Option<Nature> {
+        // A mail system's delivery status is one whatever its words say.
+        if self.has_fields() && self.daemon {
+            return Some(self.as_bounce());
+        }
         let header = &self.report.header;
         let bounce = [Status::GeneralBounce, Status::TransientBounce, Status::Delivered];
         let by_subject = self.subject_hits.iter().filter(|hit| bounce.contains(&hit.rule.status)).map(|hit| hit.rule.weight).max();
-        let by_notice = self.notice_hits.iter().filter(|hit| bounce.contains(&hit.rule.status)).map(|hit| hit.rule.weight).max();
+        let by_notice = self.notices().iter().filter(|hit| bounce.contains(&hit.rule.status)).map(|hit| hit.rule.weight).max();
         let reply =
             self.subject.norm().starts_with("re:") || self.subject.norm().starts_with("aw:") || self.subject.norm().starts_with("sv:");
         let mut signs = 0;
@@ -242,7 +265,7 @@ impl<'a> Signs<'a> {
         // Without a From nobody is known to be a daemon: that and the null sender alone are no bounce.
         signs += if self.daemon { if header.from.is_empty() { 2 } else { 3 } } else { 0 };
         signs += i32::from(self.null_sender) + i32::from(self.report.original.is_some());
-        signs += if self.smtp_reply && (self.report.header.in_reply_to.is_empty() || self.daemon) { 2 } else { 0 };
+        signs += if self.smtp_reply() && (self.report.header.in_reply_to.is_empty() || self.daemon) { 2 } else { 0 };
         let beside = self.null_sender || self.report.original.is_some();
         signs +=
             by_subject.map_or(0, |weight| if weight >= SURE { 3 } else { i32::from(beside || self.daemon && self.names_a_stranger()) });
@@ -252,7 +275,7 @@ impl<'a> Signs<'a> {
             by_notice.is_some_and(|weight| weight >= 90)
                 || by_notice.is_some() && by_subject.is_some_and(|weight| weight >= SURE) && self.names_a_stranger()
         };
-        signs -= if self.answerable && !beside && !self.daemon && !self.smtp_reply && !plain() { 2 } else { 0 };
+        signs -= if self.answerable && !beside && !self.daemon && !self.smtp_reply() && !plain() { 2 } else { 0 };
         signs -= if reply && !self.daemon { 3 } else { 0 };
         // RFC 2369: what can be unsubscribed from was sent on purpose, unless a mail system's notice went through a list.
         let system =
@@ -273,7 +296,7 @@ impl<'a> Signs<'a> {
         let own = recipient::own(self.report);
         let strange = |one: &String| !own.contains(one) && !system_address(one) && !is_desk(one);
         // The running text is looked through only where no paragraph begins with an address.
-        self.prose.sections.iter().any(|section| strange(&section.address)) || self.prose.named().introduced.iter().any(strange)
+        self.prose.sections().iter().any(|section| strange(&section.address)) || self.prose.named().introduced.iter().any(strange)
     }
 
     /// Words alone are what phishing has: nothing came back, no mail system speaks, nobody is named.
@@ -281,7 +304,7 @@ impl<'a> Signs<'a> {
         self.daemon
             || self.null_sender
             || self.report.original.is_some()
-            || self.smtp_reply
+            || self.smtp_reply()
             || self.report.form == Form::Dsn
             || !self.report.header.failed_recipients.is_empty()
             || !self.prose.named().mentioned.is_empty()
@@ -296,13 +319,17 @@ impl<'a> Signs<'a> {
         let machine = returned || told && self.names_a_stranger();
         let answers =
             self.subject(Status::AutoReply).is_some() || self.notice(Status::AutoReply).is_some() || self.autoresponder().is_some();
-        machine && !answers && tables::find(&self.human, Scope::Cause).first().is_some_and(|hit| hit.rule.weight > tables::EXACT)
+        machine && !answers && tables::find(&self.words().text, Scope::Cause).first().is_some_and(|hit| hit.rule.weight > tables::EXACT)
     }
 
     fn as_bounce(&self) -> Nature {
-        let best =
-            |status| self.subject(status).map(|hit| (hit, &self.subject)).or_else(|| self.notice(status).map(|hit| (hit, &self.human)));
-        let over = self.notice_hits.iter().find(|hit| hit.rule.name == "final-notice");
+        if self.has_fields() && self.report.recipients.iter().all(RecipientFields::is_final) {
+            return Nature { status: None, rule: "delivery-status".to_owned(), evidence: None, notice: None, over: false };
+        }
+        let best = |status| {
+            self.subject(status).map(|hit| (hit, &self.subject)).or_else(|| self.notice(status).map(|hit| (hit, &self.words().text)))
+        };
+        let over = self.notices().iter().find(|hit| hit.rule.name == "final-notice");
         let delayed = best(Status::TransientBounce);
         let failed = self.subject(Status::GeneralBounce).or_else(|| self.notice(Status::GeneralBounce));
         let delivered = best(Status::Delivered).filter(|_| failed.is_none() || self.subject(Status::Delivered).is_some());

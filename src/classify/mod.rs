@@ -21,6 +21,7 @@ mod moved;
 mod operator;
 mod person;
 mod phrases;
+mod places;
 mod prose;
 mod recipient;
 mod reply;
@@ -60,14 +61,14 @@ pub fn tell(report: &Report, envelope: &Envelope<'_>) -> Telling {
 
 /// The same with the operator's rules tried first.
 pub fn tell_by(rules: &OperatorRules, report: &Report, envelope: &Envelope<'_>) -> Telling {
-    let prose = Prose::read(&report.prose);
+    let prose = Prose::of(&report.prose);
     let nature = kind::nature(report, envelope, &prose);
     telling(judged::judge(rules, report, envelope, &prose, &nature), envelope)
 }
 
 /// The same with every step shown.
 pub fn explain(rules: &OperatorRules, report: &Report, envelope: &Envelope<'_>) -> Trace {
-    let prose = Prose::read(&report.prose);
+    let prose = Prose::of(&report.prose);
     let nature = kind::nature(report, envelope, &prose);
     let judged = judged::judge(rules, report, envelope, &prose, &nature);
     let recipients = judged.iter().map(|one| trace::of(one, report, &prose)).collect();
@@ -87,7 +88,7 @@ fn telling(judged: Vec<Judged<'_>>, envelope: &Envelope<'_>) -> Telling {
 
 /// All addresses that a report names as its recipient, in normal form, the most trusted first, at most 50.
 pub fn named_addresses(report: &Report) -> Vec<String> {
-    let mut named = recipient::named_addresses(report, &Prose::read(&report.prose));
+    let mut named = recipient::named_addresses(report, &Prose::of(&report.prose));
     named.truncate(MAX_NAMED);
     named
 }
@@ -95,7 +96,11 @@ pub fn named_addresses(report: &Report) -> Vec<String> {
 /// Addresses inside the mail that may be VERP addresses of ours, as written and trimmed, each once, at most 50: the original's reverse-path
 /// as ARF and the returned header give it, and whatever else of the original may bear one.
 pub fn vouchers(report: &Report) -> Vec<String> {
-    let feedback = report.feedback.iter().flat_map(|feedback| feedback.original_mail_from.iter().chain(&feedback.original_rcpt_to)).map(String::as_str);
+    let feedback = report
+        .feedback
+        .iter()
+        .flat_map(|feedback| feedback.original_mail_from.iter().chain(&feedback.original_rcpt_to))
+        .map(String::as_str);
     let original = report.original.iter().flat_map(|original| {
         let other = original.other.iter().map(|(_, value)| &**value);
         let named = original.from.iter().chain(&original.to).map(String::as_str);

@@ -69,7 +69,7 @@ fn is_namesake(report: &Report, new: &str) -> bool {
 }
 
 fn announced(report: &Report, human: &str) -> Option<Moved> {
-    let mut known = recipient::named_addresses(report, &Prose::default());
+    let mut known = recipient::named_addresses(report, &Prose::of(&""));
     known.extend(report.header.from.iter().chain(&report.header.to).cloned());
     let clue = weigh::moved_to(human, &known)?;
     Some(Moved { rule: clue.rule, evidence: clue.evidence, new_address: clue.new_address?, old_address: None })

@@ -39,9 +39,9 @@ fn verdict(report: &Report, prose: &Prose, nature: &Nature, status: Status) -> V
     if matches!(status, Status::AutoReply | Status::AddressChange) && report.disposition.is_none() {
         if status == Status::AutoReply {
             let subject = report.header.subject.as_deref().unwrap_or_default();
-            verdict.returns = returns(subject, &opening(&prose.human), report.header.date());
+            verdict.returns = returns(subject, &opening(prose.human()), report.header.date());
         }
-        if let Some(moved) = moved(report, &prose.human) {
+        if let Some(moved) = moved(report, prose.human()) {
             verdict.status = Status::AddressChange;
             verdict.rule = moved.rule;
             verdict.evidence = moved.evidence;
@@ -63,7 +63,12 @@ fn complained(report: &Report, prose: &Prose) -> Option<String> {
         .filter(|(name, _)| ["recipient", "rcpt"].iter().any(|word| name.to_ascii_lowercase().contains(word)))
         .map(|(_, value)| &**value);
     let to = original.flat_map(|original| &original.to).map(String::as_str);
-    feedback.map(String::as_str).chain(marked).chain(to).find_map(|one| prose::address_in(one)).or_else(|| prose.named().introduced.first().cloned())
+    feedback
+        .map(String::as_str)
+        .chain(marked)
+        .chain(to)
+        .find_map(|one| prose::address_in(one))
+        .or_else(|| prose.named().introduced.first().cloned())
 }
 
 /// The person whose mailbox answered: the one it is from, unless that is no mailbox of a person.

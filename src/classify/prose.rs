@@ -5,9 +5,9 @@
 
 use std::{cell::OnceCell, collections::HashSet, sync::LazyLock};
 
-use regex::Regex;
+use regex::{Regex, bytes};
 
-use crate::address;
+use crate::{address, message::Words};
 
 use super::{human, text::cut, transcript::Transcript};
 
@@ -23,17 +23,45 @@ pub struct Section {
     pub text: String,
 }
 
-/// The human-readable part, read.
+/// What somebody wrote.
+pub trait Written {
+    fn text(&self) -> &str;
+    /// Whether a form may stand in it: no more than a hint.
+    fn may_have(&self, form: &bytes::Regex) -> bool {
+        form.is_match(self.text().as_bytes())
+    }
+}
+
+impl Written for &str {
+    fn text(&self) -> &str {
+        self
+    }
+}
+
+impl Written for Words<'_> {
+    fn text(&self) -> &str {
+        self
+    }
+
+    fn may_have(&self, form: &bytes::Regex) -> bool {
+        self.unread().is_none_or(|mut pieces| pieces.any(|piece| form.is_match(piece)))
+    }
+}
+
+/// The human-readable part. It is read when it is first asked for: where the fields say all, it isn't.
+pub struct Prose<'r> {
+    written: &'r dyn Written,
+    read: OnceCell<Read>,
+    named: OnceCell<Named>,
+}
+
 #[derive(Debug, Default)]
-pub struct Prose {
-    /// Without what is returned or quoted.
-    pub human: String,
-    pub sections: Vec<Section>,
-    /// Words that stand alone where an address would: a local part whose domain was taken off.
-    pub local_parts: Vec<String>,
+struct Read {
+    human: String,
+    sections: Vec<Section>,
+    local_parts: Vec<String>,
     /// With the lines that are worth nothing as a cause; none where there are no such lines.
     whole: Option<String>,
-    named: OnceCell<Named>,
 }
 
 /// Addresses in running text, in normal form, each once. Looked for only where fields and heads of paragraphs name nobody.
@@ -84,28 +112,59 @@ static SENTENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"(?i)^(?:(?:failed|unable|not able|could not|couldn't|cannot) (?:to )?(?:deliver|send)|(?:non-?)?delivery(?: of [^@]{0,20})? failed|undeliverable)[^@]{0,24} (?:to|for):?$").ok()
 });
 
-impl Prose {
-    pub fn read(prose: &str) -> Prose {
-        let mut read = Prose::default();
-        let human = human::human(prose);
-        let guesses = read.sections(&human);
-        if guesses.is_empty() {
-            return Prose { human, ..read };
-        }
-        let own =
-            human.lines().filter(|line| !guesses.contains(line)).fold(String::with_capacity(human.len()), |all, line| all + line + "\n");
-        Prose { human: own, whole: Some(human), ..read }
+impl<'r> Prose<'r> {
+    pub fn of(written: &'r dyn Written) -> Prose<'r> {
+        Prose { written, read: OnceCell::new(), named: OnceCell::new() }
     }
 
-    /// The addresses in the text, found when they are first asked for.
+    fn read(&self) -> &Read {
+        self.read.get_or_init(|| Read::of(self.written.text()))
+    }
+
+    /// Whether it is worth reading for the sake of a form.
+    pub fn may_have(&self, form: &bytes::Regex) -> bool {
+        self.written.may_have(form)
+    }
+
+    /// Without what is returned or quoted.
+    pub fn human(&self) -> &str {
+        &self.read().human
+    }
+
+    pub fn sections(&self) -> &[Section] {
+        &self.read().sections
+    }
+
+    /// Words that stand alone where an address would: a local part whose domain was taken off.
+    pub fn local_parts(&self) -> &[String] {
+        &self.read().local_parts
+    }
+
+    /// The addresses in the text.
     pub fn named(&self) -> &Named {
-        self.named.get_or_init(|| Named::read(self.whole.as_deref().unwrap_or(&self.human)))
+        self.named.get_or_init(|| Named::read(self.read().whole.as_deref().unwrap_or(self.human())))
     }
 
     /// The paragraph about one of `names`.
-    pub fn section(&self, names: &[&str]) -> Option<&Section> {
-        self.sections.iter().find(|section| names.contains(&section.address.as_str()))
+    pub fn section<S: AsRef<str>>(&self, names: &[S]) -> Option<&str> {
+        let theirs = |section: &&Section| names.iter().any(|name| name.as_ref() == section.address);
+        self.sections().iter().find(theirs).map(|section| section.text.as_str())
     }
+}
+
+impl Read {
+    fn of(prose: &str) -> Read {
+        let mut read = Read::default();
+        let human = human::human(prose);
+        let guesses = read.sections(&human);
+        if guesses.is_empty() {
+            return Read { human, ..read };
+        }
+        let own =
+            human.lines().filter(|line| !guesses.contains(line)).fold(String::with_capacity(human.len()), |all, line| all + line + "\n");
+        Read { human: own, whole: Some(human), ..read }
+    }
+
     /// Finds the paragraphs. Returns the lines that are worth nothing, see [`Transcript`].
     fn sections<'h>(&mut self, human: &'h str) -> HashSet<&'h str> {
         let mut current: Option<usize> = None;

@@ -74,7 +74,7 @@ fn part(found: &mut [Recipient<'_>], prose: &Prose) {
         let Some(diagnostic) = one.fields.and_then(|fields| fields.diagnostic.as_deref()) else { continue };
         let diagnostic = Text::new(diagnostic);
         let theirs = prose
-            .sections
+            .sections()
             .iter()
             .find(|section| diagnostic.norm().len() > 8 && Text::new(&section.text).norm().contains(diagnostic.norm()));
         if let Some(section) = theirs {
@@ -88,7 +88,7 @@ fn unlisted<'a>(report: &'a Report, prose: &Prose) -> Vec<Recipient<'a>> {
     let own = own(report);
     let strange =
         |list: &[String]| -> Vec<String> { list.iter().filter(|one| !own.contains(one) && !system_address(one)).cloned().collect() };
-    let before_reply = || said::reply(&prose.human).and_then(|reply| Some((prose.human.split_once(reply)?.0, reply)));
+    let before_reply = || said::reply(prose.human()).and_then(|reply| Some((prose.human().split_once(reply)?.0, reply)));
     let quoted = before_reply().map(|(before, reply)| (strange(&prose::addresses(before)), prose::addresses(reply)));
     // The reply may give another address, where the person is now; the notice has named whom it speaks of before that.
     let new =
@@ -123,14 +123,14 @@ fn headed(prose: &Prose) -> Vec<String> {
         let announces = last.ends_with(':') && (last.contains("following recipient") || last.contains("following address"));
         announces && lines.any(|line| line.split(' ').next().is_some_and(|word| word.ends_with(':')))
     };
-    let last = prose.sections.len().saturating_sub(1);
-    let first = prose.sections.first().map(|section| section.address.as_str());
+    let last = prose.sections().len().saturating_sub(1);
+    let first = prose.sections().first().map(|section| section.address.as_str());
     let sections = prose
-        .sections
+        .sections()
         .iter()
         .enumerate()
         .filter(|(at, section)| *at == last || !leads_on(&section.text))
-        .filter(|(at, section)| *at == 0 || !first.is_some_and(|first| continues(&prose.human, first, &section.address)));
+        .filter(|(at, section)| *at == 0 || !first.is_some_and(|first| continues(prose.human(), first, &section.address)));
     sections.map(|(_, section)| bare(&section.address).to_owned()).collect()
 }
 
@@ -164,7 +164,7 @@ fn named<'a>(address: String) -> Recipient<'a> {
 /// A local part whose domain was left out: the original's recipient has it, or else the host that answers for it.
 fn local_part(report: &Report, prose: &Prose, original: &[String]) -> Option<String> {
     let is_domain = |word: &str| prose.named().mentioned.iter().any(|one| address::domain(one) == Some(word));
-    let local = prose.local_parts.iter().find(|word| !is_domain(word))?;
+    let local = prose.local_parts().iter().find(|word| !is_domain(word))?;
     let known = original.iter().chain(&prose.named().mentioned).find(|to| to.split('@').next() == Some(local.as_str()));
     known.cloned().or_else(|| {
         let host = report.header.from.iter().find_map(|from| address::normal(from)).filter(|from| system_address(from))?;

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use regex::bytes;
 
 use super::text::{Text, is_enhanced};
 
@@ -59,6 +60,10 @@ const STAGES: &[(&str, Stage)] = &[
 
 static STAGE_WORDS: LazyLock<Option<AhoCorasick>> =
     LazyLock::new(|| AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(STAGES.iter().map(|(words, _)| words)).ok());
+
+/// Words of which some stand wherever a server refused before it knew the recipient.
+pub static BEFORE_RECIPIENT: LazyLock<Option<bytes::Regex>> =
+    LazyLock::new(|| bytes::Regex::new(r"(?i-u)mail\s+(?:from|command)|helo|ehlo|sender\s+was|talk\s+to|initial|greeting|name\s+was").ok());
 
 /// Reads the codes. In prose, `strict`, a number is a reply code only where an SMTP reply begins.
 pub fn codes(text: &str, strict: bool) -> Reply {
@@ -176,6 +181,14 @@ mod tests {
                 (want.iter().map(|s| (*s).into()).collect(), enhanced.iter().map(|s| (*s).into()).collect()),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn no_stage_before_the_recipient_is_passed_over() {
+        let before = BEFORE_RECIPIENT.as_ref().unwrap();
+        for (words, stage) in STAGES {
+            assert!(*stage != Stage::BeforeRecipient || before.is_match(words.to_uppercase().as_bytes()), "{words}");
         }
     }
 

@@ -306,6 +306,12 @@ pub fn cut(text: &str, max: usize) -> &str {
 
 /// On one line, without control characters, at most `max` characters.
 pub fn tidy(text: &str, max: usize) -> String {
+    let bytes = text.as_bytes();
+    let printable = bytes.iter().fold(true, |all, b| all & matches!(b, b' '..=b'~'));
+    let gap = |pair: (&u8, &u8)| (*pair.0 == b' ') & (*pair.1 == b' ');
+    if bytes.len() <= max && printable && !bytes.iter().zip(bytes.iter().skip(1)).fold(false, |any, pair| any | gap(pair)) {
+        return text.trim_ascii().to_owned();
+    }
     let mut out = String::new();
     let mut gap = false;
     let mut left = max;

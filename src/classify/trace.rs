@@ -7,6 +7,7 @@ use crate::{message::Report, taxonomy::Status};
 use super::{
     Decided, Telling, Verdict,
     judged::Judged,
+    places::Texts,
     prose::{Prose, address_in},
     reply::{self, Stage},
     said, tables,
@@ -61,7 +62,7 @@ pub struct Candidate {
 }
 
 pub(super) fn of(judged: &Judged<'_>, report: &Report, prose: &Prose) -> RecipientTrace {
-    let [diagnostic, section, human] = judged.texts;
+    let Texts { diagnostic, section, human } = judged.places.texts();
     let quoted = human.or(section).filter(|_| diagnostic.is_none()).and_then(said::reply);
     let human = human.filter(|_| diagnostic.is_none() && section.is_none());
     let said = |strict: bool, text: Option<&str>| text.map(|text| reply::codes(text, strict)).unwrap_or_default();
@@ -152,7 +153,7 @@ fn named_in(address: &str, report: &Report, prose: &Prose) -> Vec<&'static str> 
         ("Removal-Recipient of the feedback report", feedback.is_some_and(|one| one.removal_recipient.iter().any(is))),
         ("the disposition notification", disposition.is_some_and(|one| one.original_recipient.iter().chain(&one.final_recipient).any(is))),
         ("X-Failed-Recipients", report.header.failed_recipients.iter().any(is)),
-        ("the head of a paragraph", prose.sections.iter().any(|one| one.address == address)),
+        ("the head of a paragraph", prose.sections().iter().any(|one| one.address == address)),
         ("RCPT TO in the text", any(&prose.named().commanded)),
         ("a sentence of the text", any(&prose.named().introduced)),
         ("the text", any(&prose.named().mentioned)),

@@ -4,9 +4,12 @@
 //! Rule 3: the per-recipient fields are asked first, then the recipient's own paragraph, then the human-readable part as a whole; the
 //! next is asked only where the last one didn't say enough.
 
+use std::cell::LazyCell;
+
 use crate::{address, taxonomy::Status};
 
 use super::{
+    places::Places,
     prose,
     reply::{self, Reply, Stage},
     said,
@@ -19,6 +22,9 @@ const ENOUGH: u8 = 50;
 
 /// What words weigh with which a reply begins.
 const FIRST: u8 = 86;
+
+/// What it weighs that the server refused before it knew the recipient.
+const REFUSED: u8 = VAGUE + 5;
 
 /// A reply that says of the sender what it would of a recipient.
 const SENDER_UNKNOWN: Clue =
@@ -35,16 +41,13 @@ pub struct Clue {
     pub new_address: Option<String>,
 }
 
-/// Where the cause of one recipient's failure may stand, most trusted first.
-#[derive(Debug, Clone, Copy, Default)]
+/// What the cause of one recipient's failure is told by.
+#[derive(Clone, Copy)]
 pub struct Sources<'a> {
-    pub diagnostic: Option<&'a str>,
+    /// Where its words may stand.
+    pub places: &'a Places<'a>,
     /// The `Status` field.
     pub status: Option<&'a str>,
-    /// The recipient's own paragraph.
-    pub section: Option<&'a str>,
-    /// The human-readable part as a whole; none where it speaks of others too.
-    pub human: Option<&'a str>,
     /// Addresses that can't be a new one.
     pub known: &'a [String],
     /// The host that answered.
@@ -65,31 +68,37 @@ pub struct Weighed {
 }
 
 pub fn weigh(sources: &Sources<'_>) -> Weighed {
+    let places = sources.places;
     let mut weighed = Weighed::default();
-    let diagnostic = sources.diagnostic.map(Text::new);
-    let section = sources.section.map(Text::new);
-    let stage = diagnostic.as_ref().and_then(reply::stage).or_else(|| section.as_ref().and_then(reply::stage));
     let mut replies = Vec::new();
-    let quoted = sources.human.or(sources.section).filter(|_| sources.diagnostic.is_none()).and_then(said::reply);
-    let texts = [(diagnostic, sources.diagnostic, false), (quoted.map(Text::new), quoted, false), (section, sources.section, true)];
-    let given = texts.into_iter().enumerate().filter(|(index, (text, ..))| *index == 0 || text.is_some());
-    for (index, (text, raw, strict)) in given {
-        let codes = raw.map(|raw| reply::codes(raw, strict)).unwrap_or_default();
-        if let Some(text) = text {
-            weighed.over |= !tables::find(&text, Scope::Final).is_empty();
-            weighed.clues.extend(of_words(&text, sources, &codes, index < 2));
+    let diagnostic = places.diagnostic().map(Text::new);
+    let codes = places.diagnostic().map(|raw| reply::codes(raw, false)).unwrap_or_default();
+    if let Some(text) = &diagnostic {
+        weighed.said(text, sources, &codes, true);
+    }
+    weighed.clues.extend(of_codes(&codes));
+    weighed.clues.extend(sources.status.and_then(status_code).and_then(|code| of_code(&code)));
+    replies.push(codes);
+    let section = LazyCell::new(|| places.section().map(Text::new));
+    if !enough(&weighed.clues) || places.diagnostic().is_some_and(unfinished) {
+        let quoted = if diagnostic.is_none() { places.human().or_else(|| places.section()).and_then(said::reply) } else { None };
+        if let Some(quoted) = quoted {
+            let codes = reply::codes(quoted, false);
+            weighed.said(&Text::new(quoted), sources, &codes, true);
+            weighed.clues.extend(of_codes(&codes));
+            replies.push(codes);
         }
-        weighed.clues.extend(of_codes(&codes));
-        if index == 0 {
-            weighed.clues.extend(sources.status.and_then(status_code).and_then(|code| of_code(&code)));
-        }
-        replies.push(codes);
-        if enough(&weighed.clues) && !(index == 0 && sources.diagnostic.is_some_and(unfinished)) {
-            break;
+        if (quoted.is_none() || !enough(&weighed.clues))
+            && let (Some(raw), Some(text)) = (places.section(), &*section)
+        {
+            let codes = reply::codes(raw, true);
+            weighed.said(text, sources, &codes, false);
+            weighed.clues.extend(of_codes(&codes));
+            replies.push(codes);
         }
     }
     if !enough(&weighed.clues)
-        && let Some(human) = sources.human
+        && let Some(human) = places.human()
     {
         let codes = reply::codes(human, true);
         weighed.clues.extend(of_words(&Text::new(human), sources, &codes, false));
@@ -97,8 +106,13 @@ pub fn weigh(sources: &Sources<'_>) -> Weighed {
         replies.push(codes);
     }
     weighed.codes(sources, replies);
-    weighed.before_recipient(stage);
-    weighed.after_content(stage, sources.host);
+    if weighed.depends_on_stage(sources.host) {
+        let worth_reading = || filters(sources.host) || places.section_with(&reply::BEFORE_RECIPIENT).is_some();
+        let in_section = || if worth_reading() { section.as_ref().and_then(reply::stage) } else { None };
+        let stage = diagnostic.as_ref().and_then(reply::stage).or_else(in_section);
+        weighed.before_recipient(stage);
+        weighed.after_content(stage, sources.host);
+    }
     weighed.clues.sort_by(|a, b| b.weight.cmp(&a.weight).then_with(|| length(b).cmp(&length(a))));
     weighed
 }
@@ -112,6 +126,11 @@ fn unfinished(diagnostic: &str) -> bool {
             .get(3..)
             .is_some_and(|rest| rest.starts_with('-') && !rest.contains(&format!("{code} ")) && !rest.contains(&format!("{code}-")))
     })
+}
+
+/// Carriers whose own people filter: they take each recipient at RCPT.
+fn filters(host: Option<&str>) -> bool {
+    host.is_some_and(|host| host.to_ascii_lowercase().trim_end_matches('.').ends_with("docomo.ne.jp"))
 }
 
 fn length(clue: &Clue) -> usize {
@@ -199,6 +218,23 @@ fn telling(code: &str) -> u8 {
 }
 
 impl Weighed {
+    /// Takes what a text says.
+    fn said(&mut self, text: &Text<'_>, sources: &Sources<'_>, codes: &Reply, said: bool) {
+        self.over |= !tables::find(text, Scope::Final).is_empty();
+        self.clues.extend(of_words(text, sources, codes, said));
+    }
+
+    /// Whether it would change anything to know which command was refused.
+    fn depends_on_stage(&self, host: Option<&str>) -> bool {
+        let doubtful = |clue: &Clue| matches!(clue.status, Status::HardBounce | Status::SoftBounceDnsFailure);
+        let weak = || self.clues.iter().all(|clue| clue.weight <= REFUSED);
+        self.refused() && (self.clues.iter().any(doubtful) || weak()) || filters(host)
+    }
+
+    fn refused(&self) -> bool {
+        self.reply.as_deref().is_some_and(|code| code.starts_with('5'))
+    }
+
     /// The codes to report: of the diagnostic those that say most, of an expired delivery those of its last try.
     fn codes(&mut self, sources: &Sources<'_>, replies: Vec<Reply>) {
         let field = sources.status.and_then(status_code);
@@ -221,8 +257,7 @@ impl Weighed {
 
     /// Before RCPT nobody has named the recipient: a refusal there is about the sender, and so is a domain that doesn't exist.
     fn before_recipient(&mut self, stage: Option<Stage>) {
-        let refused = self.reply.as_deref().is_some_and(|code| code.starts_with('5'));
-        if stage != Some(Stage::BeforeRecipient) || !refused {
+        if stage != Some(Stage::BeforeRecipient) || !self.refused() {
             return;
         }
         for clue in &mut self.clues {
@@ -234,7 +269,7 @@ impl Weighed {
         let evidence = self.reply.clone();
         self.clues.push(Clue {
             status: Status::MailBlockGeneral,
-            weight: VAGUE + 5,
+            weight: REFUSED,
             rule: "refused-before-recipient".to_owned(),
             evidence,
             new_address: None,
@@ -243,8 +278,7 @@ impl Weighed {
 
     /// Japanese carriers take each recipient at RCPT, and say "unknown user" after the content where the person's own filter refuses it.
     fn after_content(&mut self, stage: Option<Stage>, host: Option<&str>) {
-        let filters = host.is_some_and(|host| host.to_ascii_lowercase().trim_end_matches('.').ends_with("docomo.ne.jp"));
-        if stage != Some(Stage::Content) || !filters {
+        if stage != Some(Stage::Content) || !filters(host) {
             return;
         }
         for clue in self.clues.iter_mut().filter(|clue| clue.status == Status::HardBounce) {
@@ -265,9 +299,9 @@ impl Weighed {
 
 /// The address that an automatic reply gives as its sender's new one.
 pub fn moved_to(human: &str, known: &[String]) -> Option<Clue> {
-    let sources = Sources { known, ..Sources::default() };
-    let known_normal: Vec<String> = known.iter().filter_map(|one| address::normal(one)).collect();
-    of_words(&Text::new(human), &Sources { known: &known_normal, ..sources }, &Reply::default(), false)
+    let known: Vec<String> = known.iter().filter_map(|one| address::normal(one)).collect();
+    let sources = Sources { places: &Places::default(), status: None, known: &known, host: None, senders: &[] };
+    of_words(&Text::new(human), &sources, &Reply::default(), false)
         .into_iter()
         .find(|clue| clue.status == Status::AddressChange && clue.new_address.is_some())
 }

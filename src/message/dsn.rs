@@ -294,7 +294,7 @@ fn xtext(word: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn told(status: &str) -> Report {
+    fn told(status: &str) -> Report<'static> {
         let mut report = Report::default();
         read(status, &mut report);
         report

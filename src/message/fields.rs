@@ -288,7 +288,8 @@ pub fn date(value: &str) -> Option<jiff::civil::Date> {
 /// (`MAILER-DAEMON`) is kept.
 pub fn addresses(value: &str) -> Vec<String> {
     if let Some((_, address)) = one_mailbox(value) {
-        return bare_address(address).into_iter().collect();
+        let address = address.trim_matches('\'');
+        return if address.len() > crate::address::MAX_OCTETS * 2 { Vec::new() } else { vec![address.to_owned()] };
     }
     let line = line_of(value, if value.contains("=?") { MAX_DECODED * 2 } else { MAX_FIELD });
     let HeaderValue::Address(list) = MessageStream::new(line.as_bytes()).parse_address() else { return Vec::new() };

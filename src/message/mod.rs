@@ -19,11 +19,13 @@ mod returned;
 mod separator;
 mod text;
 mod trace;
+mod words;
 
 pub use outline::{PartSeen, Taken, outline};
 pub use report::*;
 pub use returned::returned;
 pub use trace::{Trace, trace};
+pub use words::Words;
 
 use parts::Part;
 
@@ -50,7 +52,9 @@ fn whole<'m>(raw: &'m [u8], outermost: bool, seen: &mut dyn FnMut(&Part<'_>, Tak
     let (fields, body) = fields::header_block(raw, 0);
     let mut report = Report { header: header::read(&fields), ..Report::default() };
     let parts = parts::split(raw, &fields, body);
-    let mut reader = Reader { report: &mut report, texts: prose::Texts::default(), returned: None, status_seen: false };
+    let among = |wanted: fn(&Role) -> bool| parts.iter().any(|part| wanted(&role(part)));
+    let standard = among(|role| matches!(role, Role::Status)) && among(|role| matches!(role, Role::Returned));
+    let mut reader = Reader { report: &mut report, texts: prose::Texts::default(), returned: None, status_seen: false, standard };
     for part in &parts {
         let before = reader.state();
         reader.part(part);
@@ -94,10 +98,12 @@ fn unwrap_report(parts: &[Part<'_>], report: &mut Report<'_>) {
 /// Takes the parts in their order.
 struct Reader<'r, 'm> {
     report: &'r mut Report<'m>,
-    texts: prose::Texts,
+    texts: prose::Texts<'m>,
     returned: Option<Original<'m>>,
     /// A status or returned part was seen: text after it is not the human-readable one.
     status_seen: bool,
+    /// By their types the parts are those of a whole delivery status (RFC 3462): then the text before it is what it claims to be.
+    standard: bool,
 }
 
 /// What a part is, by its type, else by its look.
@@ -201,7 +207,13 @@ impl<'m> Reader<'_, 'm> {
         if !is_text && kind.mime != "application/octet-stream" && !begins_with_fields(part) {
             return;
         }
-        let text = part.text(MAX_STATUS);
+        if self.standard && !self.status_seen && !kind.attachment && (kind.is_html() || kind.mime == "text/plain") {
+            return self.texts.wait(part);
+        }
+        if kind.is_html() && self.texts.have(part) {
+            return;
+        }
+        let text = part.text(prose::MAX_TEXT);
         if dsn::looks_like(&text) {
             self.status_seen = true;
             dsn::read(&text, self.report);

@@ -181,6 +181,13 @@ fn guess_boundary(raw: &[u8], body: usize) -> Option<Vec<u8>> {
     None
 }
 
+/// The next line from `at` on that begins with two hyphens. `at` is where a line begins.
+fn delimiter(raw: &[u8], at: usize) -> Option<Line<'_>> {
+    let begins = |start: &usize| *start == at || matches!(raw.get(start - 1), Some(b'\n' | b'\r'));
+    let mut hyphens = memchr::memmem::find_iter(raw.get(at..)?, b"--").map(|offset| at + offset);
+    Lines::new(raw, hyphens.find(begins)?).next()
+}
+
 struct Divider<'a> {
     raw: &'a [u8],
     open: Vec<Open>,
@@ -193,8 +200,9 @@ struct Divider<'a> {
 fn divide<'a>(raw: &'a [u8], body: usize, boundary: Vec<u8>, kind: &Kind) -> Vec<Part<'a>> {
     let mut divider = Divider { raw, open: Vec::new(), parts: Vec::new(), leaf: None, alternatives: 0 };
     divider.enter(boundary, kind);
-    let mut lines = Lines::new(raw, body);
-    while let Some(line) = lines.next() {
+    let mut at = body;
+    while let Some(line) = delimiter(raw, at) {
+        at = line.next;
         let Some((level, closing)) = divider.boundary_at(&line) else { continue };
         divider.end_leaf(line.start);
         if divider.parts.len() >= MAX_PARTS {
@@ -202,7 +210,7 @@ fn divide<'a>(raw: &'a [u8], body: usize, boundary: Vec<u8>, kind: &Kind) -> Vec
         }
         divider.open.truncate(level + usize::from(!closing));
         if !closing {
-            lines = Lines::new(raw, divider.begin_part(line.next));
+            at = divider.begin_part(line.next);
         }
     }
     divider.end_leaf(raw.len());

@@ -8,32 +8,47 @@ use regex::Regex;
 use super::{
     dsn, original,
     parts::Part,
-    report::{Form, Report},
+    report::{Form, Original, Report},
     separator, text,
+    words::Words,
 };
 
 /// The prose of a report is cut at so many octets.
 pub const MAX_PROSE: usize = 64 * 1024;
 /// So many octets of text are looked through for where the original begins.
 const MAX_LOOKED_THROUGH: usize = 512 * 1024;
+/// So many octets of a text part are read.
+pub const MAX_TEXT: usize = 512 * 1024;
 /// HTML is read up to so many octets.
 const MAX_HTML: usize = 256 * 1024;
 
 /// The text parts of a mail, in their order.
 #[derive(Default)]
-pub struct Texts {
+pub struct Texts<'m> {
     pieces: Vec<String>,
     octets: usize,
     /// A text that was attached, read where there is no other.
     attached: Option<String>,
     /// The multipart/alternatives of which a version was taken.
     taken: HashSet<usize>,
+    /// Parts that may never have to be read.
+    waiting: Vec<Part<'m>>,
 }
 
-impl Texts {
+impl<'m> Texts<'m> {
     /// How many texts were taken; an attached one counts as well.
     pub fn taken(&self) -> usize {
-        self.pieces.len() + usize::from(self.attached.is_some())
+        self.pieces.len() + self.waiting.len() + usize::from(self.attached.is_some())
+    }
+
+    /// Keeps a part unread.
+    pub fn wait(&mut self, part: &Part<'m>) {
+        self.waiting.push(part.clone());
+    }
+
+    /// Whether this is a second version of words that were taken.
+    pub fn have(&self, part: &Part<'_>) -> bool {
+        part.alternative.is_some_and(|number| self.taken.contains(&number))
     }
 
     /// Takes a text part, save for a second version of the same words.
@@ -59,7 +74,18 @@ impl Texts {
     }
 
     /// Puts the prose into the report and, where no part returned it, the original that stands in the text.
-    pub fn finish(mut self, report: &mut Report) {
+    pub fn finish(mut self, report: &mut Report<'m>) {
+        if !self.waiting.is_empty() && report.is_complete() {
+            report.prose = Words::of_report(self.waiting);
+            return;
+        }
+        for part in std::mem::take(&mut self.waiting) {
+            self.add(&part, part.text(MAX_TEXT));
+        }
+        self.read(report);
+    }
+
+    fn read(mut self, report: &mut Report<'m>) {
         if self.pieces.is_empty() {
             self.pieces.extend(self.attached);
         }
@@ -85,15 +111,29 @@ impl Texts {
             }
         }
         text::cut(&mut prose, MAX_PROSE);
-        report.prose = prose.trim().to_owned();
+        report.prose = prose.trim().into();
         if report.recipients.is_empty() && dsn::has_recipient_fields(&report.prose) {
-            let status = report.prose.clone();
+            let status = report.prose.to_owned();
             dsn::read(&status, report);
             if !report.recipients.is_empty() && report.form == Form::Prose {
                 report.form = Form::Dsn;
             }
         }
     }
+}
+
+/// The prose of a delivery status, out of its text parts.
+pub fn of_report(parts: &[Part<'_>]) -> String {
+    let mut texts = Texts::default();
+    for part in parts {
+        if !texts.have(part) {
+            texts.add(part, part.text(MAX_TEXT));
+        }
+    }
+    // What stands in them besides is known from the fields and the returned part.
+    let mut report = Report { form: Form::Dsn, original: Some(Original::default()), ..Report::default() };
+    texts.read(&mut report);
+    String::from(&*report.prose)
 }
 
 fn from_html(mut html: String) -> String {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::words::Words;
 use crate::taxonomy::Action;
 
 /// A header field without a place of its own: its name as written, its value decoded.
@@ -22,11 +23,18 @@ pub struct Report<'m> {
     pub recipients: Vec<RecipientFields>,
     /// The human-readable part: of a report the text before its status, of other mail the whole text; without what it quotes or returns, and
     /// without lines that cite the original's subject. LF line ends, at most 64 KiB.
-    pub prose: String,
+    pub prose: Words<'m>,
     pub feedback: Option<Feedback>,
     pub disposition: Option<Disposition>,
     /// The returned original, as far as it came back. Never evidence, see taxonomy rule 3.
     pub original: Option<Original<'m>>,
+}
+
+impl Report<'_> {
+    /// A delivery status that names its recipients, with the original in a part of its own.
+    pub(super) fn is_complete(&self) -> bool {
+        self.form == Form::Dsn && !self.recipients.is_empty() && self.original.is_some()
+    }
 }
 
 /// The arriving mail's own header fields that matter.
@@ -70,7 +78,14 @@ impl Original<'_> {
     /// Of what it was read of nothing is held any more.
     pub fn into_owned(self) -> Original<'static> {
         let other = self.other.into_iter().map(|(name, value)| (Cow::Owned(name.into_owned()), Cow::Owned(value.into_owned())));
-        Original { other: other.collect(), message_id: self.message_id, subject: self.subject, return_path: self.return_path, from: self.from, to: self.to }
+        Original {
+            other: other.collect(),
+            message_id: self.message_id,
+            subject: self.subject,
+            return_path: self.return_path,
+            from: self.from,
+            to: self.to,
+        }
     }
 }
 
@@ -109,6 +124,13 @@ pub struct RecipientFields {
     pub actual_recipient: Option<String>,
     /// As written. Where it stands, the report is about a delay.
     pub will_retry_until: Option<String>,
+}
+
+impl RecipientFields {
+    /// The `Action` field says what became of the mail, and that it is over.
+    pub fn is_final(&self) -> bool {
+        self.action.is_some_and(|action| action != Action::Delayed)
+    }
 }
 
 /// RFC 5965, section 3.

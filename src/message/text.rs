@@ -210,7 +210,9 @@ pub fn fact(text: &str) -> Option<String> {
 /// The same, not copied where it is one as it stands.
 pub fn fact_of(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
     match text {
-        Cow::Borrowed(text) => plain(text).map_or_else(|| made_plain(text).map(Cow::Owned), |plain| (!plain.is_empty()).then_some(Cow::Borrowed(plain))),
+        Cow::Borrowed(text) => {
+            plain(text).map_or_else(|| made_plain(text).map(Cow::Owned), |plain| (!plain.is_empty()).then_some(Cow::Borrowed(plain)))
+        }
         Cow::Owned(text) => fact(&text).map(Cow::Owned),
     }
 }

@@ -102,7 +102,7 @@ fn judged(told: &Telling) {
     }
 }
 
-fn handmade(data: &[u8]) -> Report {
+fn handmade(data: &[u8]) -> Report<'static> {
     let mut texts = data.split(|&b| b == 0).map(|text| String::from_utf8_lossy(text).into_owned());
     let mut next = || texts.next().filter(|text| !text.is_empty());
     let line = |text: Option<String>| text.map(|text| text.chars().filter(|c| !c.is_control()).take(1000).collect::<String>());
@@ -118,7 +118,7 @@ fn handmade(data: &[u8]) -> Report {
             ..Default::default()
         });
     }
-    Report { header, prose, recipients, ..Report::default() }
+    Report { header, prose: prose.into(), recipients, ..Report::default() }
 }
 
 struct House;

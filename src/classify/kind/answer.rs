@@ -48,9 +48,7 @@ impl Signs<'_> {
     /// Words of an automatic answer that nothing else says.
     pub(super) fn plain(&self) -> Option<&Hit> {
         let plain = [Status::AutoReply, Status::ChallengeResponse];
-        self.notice_hits
-            .iter()
-            .find(|hit| hit.rule.name.starts_with("list-") && hit.rule.weight >= ALONE && plain.contains(&hit.rule.status))
+        self.notices().iter().find(|hit| hit.rule.name.starts_with("list-") && hit.rule.weight >= ALONE && plain.contains(&hit.rule.status))
     }
 
     pub(super) fn complaint(&self) -> Option<Nature> {
@@ -116,7 +114,7 @@ impl Signs<'_> {
             return Some(complaint);
         }
         // A list that holds a post until somebody has looked at it asks nothing of its sender.
-        if let Some(held) = self.notice_hits.iter().find(|hit| hit.rule.name == "moderation-notice") {
+        if let Some(held) = self.notices().iter().find(|hit| hit.rule.name == "moderation-notice") {
             return Some(self.of_notice(held));
         }
         if let Some(hit) = self.plain() {
@@ -152,7 +150,7 @@ impl Signs<'_> {
         let precedence = header.precedence.as_deref().filter(|value| value.trim().to_ascii_lowercase().starts_with("auto"));
         if field.is_some() || precedence.is_some() {
             let evidence = notice
-                .map(|hit| self.human.evidence(hit.range.clone()))
+                .map(|hit| self.words().text.evidence(hit.range.clone()))
                 .or_else(|| field.or(precedence).map(|value| text::tidy(value, 100)));
             return Some(Nature::of(Status::AutoReply, notice.map_or("auto-submitted", |hit| hit.rule.name.as_str()), evidence));
         }

@@ -17,7 +17,7 @@ fn every_form_compiles() {
 }
 
 fn heads(text: &str) -> Vec<String> {
-    Prose::read(text).sections.into_iter().map(|section| section.address).collect()
+    Prose::of(&text).sections().iter().map(|section| section.address.clone()).collect()
 }
 
 #[test]
@@ -53,12 +53,12 @@ fn recipients_at_the_head_of_a_line() {
 
 #[test]
 fn paragraphs_belong_to_their_recipients() {
-    let read = Prose::read(
-        "Hi. I wasn't able to deliver.\n\n<a@example.org>:\nUser unknown.\n\n<b@example.org>:\nMailbox full.\n\n--- Below this line is a copy of the message.\n\nReturn-Path: <c@example.org>\n<c@example.org>:\n",
+    let read = Prose::of(
+        &"Hi. I wasn't able to deliver.\n\n<a@example.org>:\nUser unknown.\n\n<b@example.org>:\nMailbox full.\n\n--- Below this line is a copy of the message.\n\nReturn-Path: <c@example.org>\n<c@example.org>:\n",
     );
-    assert_eq!(read.sections.len(), 2);
-    assert!(read.sections[0].text.contains("User unknown") && !read.sections[0].text.contains("full"));
-    assert!(read.sections[1].text.contains("full"));
+    assert_eq!(read.sections().len(), 2);
+    assert!(read.sections()[0].text.contains("User unknown") && !read.sections()[0].text.contains("full"));
+    assert!(read.sections()[1].text.contains("full"));
     assert!(!read.named().mentioned.contains(&"c@example.org".to_owned()));
 }
 
@@ -73,7 +73,7 @@ fn sentences_that_lead_up_to_a_recipient() {
         "Письмо по адресу alice@example.org не доставлено",
         "收件人:<alice@example.org>",
     ] {
-        assert_eq!(Prose::read(text).named().introduced, ["alice@example.org"], "{text}");
+        assert_eq!(Prose::of(&text).named().introduced, ["alice@example.org"], "{text}");
     }
-    assert_eq!(Prose::read("after RCPT TO:<alice@example.org>:").named().commanded, ["alice@example.org"]);
+    assert_eq!(Prose::of(&"after RCPT TO:<alice@example.org>:").named().commanded, ["alice@example.org"]);
 }

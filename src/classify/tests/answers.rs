@@ -6,7 +6,7 @@ use crate::message::{Disposition, Original};
 const AWAY: &str = "Hello,\n\nI am on vacation until 4 December 2026 and will read your mail then.\n";
 
 /// A mail as a mail client sends it.
-fn by_client(subject: &str, prose: &str) -> Report {
+fn by_client(subject: &str, prose: &str) -> Report<'static> {
     let mut report = mail("alice@example.org", subject, prose);
     report.header.other = vec![("mime-version".into(), "1.0".into())];
     report.header.in_reply_to = vec!["1@returns.example.com".into()];
@@ -86,9 +86,9 @@ fn an_expiry_in_the_words_of_a_delay() {
     let mut report = dsn(vec![block(Some(Action::Delayed), "4.4.7", "")]);
     report.recipients[0].diagnostic = None;
     let words = |cause: &str| format!("A message is delayed for the following list of recipients:\n\nalice@example.org: {cause}\n");
-    report.prose = words("Envelope expired");
+    report.prose = words("Envelope expired").into();
     assert_eq!(one(&report).status, Status::SoftBounceGeneral);
-    report.prose = words("Connection timed out");
+    report.prose = words("Connection timed out").into();
     assert_eq!(one(&report).status, Status::TransientBounce);
 }
 

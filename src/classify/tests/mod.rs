@@ -13,7 +13,7 @@ mod providers;
 mod rules;
 mod sorts;
 
-fn header(from: &str, subject: &str) -> Header {
+fn header(from: &str, subject: &str) -> Header<'static> {
     Header {
         from: vec![from.to_owned()],
         subject: Some(subject.to_owned()),
@@ -22,7 +22,7 @@ fn header(from: &str, subject: &str) -> Header {
     }
 }
 
-fn daemon() -> Header {
+fn daemon() -> Header<'static> {
     header("MAILER-DAEMON@mx.example.com", "Undelivered Mail Returned to Sender")
 }
 
@@ -37,15 +37,15 @@ fn block(action: Option<Action>, status: &str, diagnostic: &str) -> RecipientFie
     }
 }
 
-fn dsn(blocks: Vec<RecipientFields>) -> Report {
+fn dsn(blocks: Vec<RecipientFields>) -> Report<'static> {
     Report { header: daemon(), form: Form::Dsn, recipients: blocks, reporting_mta: Some("mx.example.com".into()), ..Report::default() }
 }
 
-fn bounce(prose: &str) -> Report {
+fn bounce(prose: &str) -> Report<'static> {
     Report { header: daemon(), prose: prose.into(), ..Report::default() }
 }
 
-fn mail(from: &str, subject: &str, prose: &str) -> Report {
+fn mail(from: &str, subject: &str, prose: &str) -> Report<'static> {
     Report { header: header(from, subject), prose: prose.into(), ..Report::default() }
 }
 

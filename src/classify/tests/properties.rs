@@ -62,9 +62,9 @@ prop_compose! {
         subject in maybe(), from in list(), to in list(), return_path in maybe(), auto_submitted in maybe(), precedence in maybe(),
         failed_recipients in list(), form in proptest::sample::select(vec![Form::Dsn, Form::Arf, Form::Mdn, Form::Prose]),
         recipients in proptest::collection::vec(any_block(), 0..4), prose in text()
-    ) -> Report {
+    ) -> Report<'static> {
         let header = Header { subject, from, to, return_path, auto_submitted, precedence, failed_recipients, ..Header::default() };
-        Report { header, form, recipients, prose, ..Report::default() }
+        Report { header, form, recipients, prose: prose.into(), ..Report::default() }
     }
 }
 
@@ -93,7 +93,7 @@ proptest! {
             let told = tell(&Report { original: Some(original), ..report.clone() }, &Envelope::default()).verdicts;
             told.into_iter().map(|verdict| (verdict.status, verdict.rule, verdict.evidence)).collect::<Vec<_>>()
         };
-        let told = with(Original { subject, message_id: Some(other.clone()), other: vec![("subject".into(), other)], ..Original::default() });
+        let told = with(Original { subject, message_id: Some(other.clone()), other: vec![("subject".into(), other.into())], ..Original::default() });
         prop_assert_eq!(told, with(Original::default()));
     }
 }

@@ -78,7 +78,7 @@ fn rule_2_before_the_recipient_is_named_a_refusal_is_about_the_sender() {
             .into();
     let told = one(&report);
     assert_eq!((told.status, told.rule.as_str()), (Status::MailBlockGeneral, "refused-before-recipient"));
-    report.prose = report.prose.replace("MAIL FROM", "RCPT TO");
+    report.prose = report.prose.replace("MAIL FROM", "RCPT TO").into();
     assert_ne!(one(&report).status, Status::MailBlockGeneral);
 }
 
