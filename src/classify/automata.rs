@@ -27,6 +27,8 @@ pub struct Automata {
 struct Word {
     /// To which node of the phrases it leads, 0: to none.
     root: u32,
+    /// What may come after it there, see [`Phrases::after`].
+    after: u64,
     answers: (u16, u16),
     /// Phrases begin with it and may go on.
     opens: bool,
@@ -114,6 +116,7 @@ impl Learning {
         for (word, node) in roots.words {
             if let Some(word) = list.get_mut(word) {
                 word.root = node;
+                word.after = phrases.after(node);
             }
         }
         Automata { phrases, forms: self.forms, words: list, answers, heads }
@@ -141,7 +144,8 @@ impl Automata {
             for number in self.answers.get(usize::from(word.answers.0)..usize::from(word.answers.1)).into_iter().flatten() {
                 self.forms.answer(&mut answers, *number, at);
             }
-            if word.root != 0 {
+            let next = row.get(index + 1).map_or(0, |next| Phrases::sign(next.step()));
+            if word.after == u64::MAX || word.after & next != 0 {
                 self.phrases.from(word.root, row.get(index..).unwrap_or_default(), text, |end, stop| {
                     found.extend(end.fits(at, stop, text).then_some((end.rule, at..stop)));
                 });

@@ -44,8 +44,8 @@ pub struct Forms {
     forms: Vec<Form>,
     /// For each [`AnyOf`] the form that begins with it.
     asked_by: Vec<Option<usize>>,
-    /// Those that aren't tried at words.
-    elsewhere: Vec<usize>,
+    /// Those that aren't tried at words, each beside the first [`AnyOf`] without which it needs no look.
+    elsewhere: Vec<(Option<u16>, usize)>,
 }
 
 struct Form {
@@ -109,7 +109,7 @@ impl Forms {
                 asked.push(any_of);
             }
             if !at_words || form.asks.is_empty() {
-                forms.elsewhere.push(forms.forms.len());
+                forms.elsewhere.push((form.asks.first().copied(), forms.forms.len()));
             }
             forms.forms.push(form);
         }
@@ -141,7 +141,9 @@ impl Forms {
             form.at(text, same.iter().map(|(_, at)| *at).filter(|at| asks(form, *at)), found);
         }
         let ascii = text.is_ascii();
-        let elsewhere = self.elsewhere.iter().filter_map(|form| self.forms.get(*form)).filter(|form| !(ascii && form.foreign));
+        let answered = |first: &Option<u16>| first.is_none_or(|number| last.get(usize::from(number)).is_some_and(|last| *last > 0));
+        let elsewhere = self.elsewhere.iter().filter(|(first, _)| answered(first)).filter_map(|(_, form)| self.forms.get(*form));
+        let elsewhere = elsewhere.filter(|form| !(ascii && form.foreign));
         for form in elsewhere.filter(|form| asks(form, 0) && form.holds(text)) {
             match form.begins {
                 Begins::AtStart => form.at(text, std::iter::once(0), found),

@@ -124,6 +124,21 @@ impl Phrases {
         self.nodes.push(Node { steps: count(self.steps.len()), ends: count(self.ends.len()), open: count(self.open.len()) });
     }
 
+    /// The signs of all steps from a node; all bits where something ends there already. Few words that begin phrases are followed by their second.
+    pub fn after(&self, node: u32) -> u64 {
+        let Some([this, next]) = self.nodes.get(node as usize..node as usize + 2) else { return 0 };
+        if this.ends < next.ends || this.open < next.open {
+            return u64::MAX;
+        }
+        let steps = self.steps.get(this.steps as usize..next.steps as usize).unwrap_or_default();
+        steps.iter().fold(0, |signs, (step, _)| signs | Self::sign(*step))
+    }
+
+    /// One bit of 64 for a step.
+    pub fn sign(step: u32) -> u64 {
+        1 << (step.wrapping_mul(0x9e37_79b1) >> 26)
+    }
+
     /// The phrases that begin with the first of the tokens, which leads to `node`: each end, and where it is.
     pub fn from(&self, mut node: u32, row: &[Token], text: &str, mut found: impl FnMut(End, usize)) {
         for pair in 0..row.len() {

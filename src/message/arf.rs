@@ -2,6 +2,7 @@
 
 use super::{
     fields::{self, MAX_ADDRESSES},
+    mailbox,
     report::Feedback,
     text,
 };
@@ -18,7 +19,7 @@ pub fn read(status: &str) -> Feedback {
             "feedback-type" => {
                 found.feedback_type = found.feedback_type.or_else(|| text::fact(value).map(|word| word.to_ascii_lowercase()))
             }
-            "original-mail-from" => found.original_mail_from = found.original_mail_from.or_else(|| fields::path(value)),
+            "original-mail-from" => found.original_mail_from = found.original_mail_from.or_else(|| mailbox::path(value)),
             "original-rcpt-to" => add(&mut found.original_rcpt_to, value),
             "removal-recipient" => add(&mut found.removal_recipient, value),
             "user-agent" => found.user_agent = found.user_agent.or_else(|| text::fact(value)),
@@ -30,7 +31,7 @@ pub fn read(status: &str) -> Feedback {
 
 fn add(list: &mut Vec<String>, value: &str) {
     for piece in value.split(',') {
-        let Some(address) = fields::bare_address(piece) else { continue };
+        let Some(address) = mailbox::bare_address(piece) else { continue };
         if list.len() < MAX_ADDRESSES && !list.contains(&address) {
             list.push(address);
         }

@@ -3,6 +3,7 @@
 
 use super::{
     fields::{self, Field},
+    mailbox,
     report::{RecipientFields, Report},
     text,
 };
@@ -233,7 +234,7 @@ pub fn typed_address(value: &str) -> Option<String> {
     if kind.trim().eq_ignore_ascii_case("x400") {
         return text::fact(rest);
     }
-    let bare = fields::bare_address(rest)?;
+    let bare = mailbox::bare_address(rest)?;
     let bare = if bare.contains("\\x{") { unitext(&bare) } else { bare };
     // `alice+20@example.org` is a sub-address: decoded it were none.
     Some(xtext(&bare).filter(|decoded| address::split(decoded).is_some()).unwrap_or(bare))

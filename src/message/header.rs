@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::{
     fields::{self, Field, Fields, MAX_ADDRESSES, MAX_REPEATED},
+    mailbox,
     report::{Header, OtherField},
     text,
 };
@@ -53,10 +54,10 @@ pub fn read<'m>(fields: &Fields<'m>) -> Header<'m> {
         message_id: fields.all("message-id").find_map(|value| fields::message_id(&value)),
         subject: word("subject"),
         from: list("from"),
-        from_name: fields.get("from").and_then(|value| fields::display_name(&value)),
+        from_name: fields.get("from").and_then(|value| mailbox::display_name(&value)),
         reply_to: list("reply-to"),
         to: list("to"),
-        return_path: fields.all("return-path").find_map(|value| fields::path(&value)),
+        return_path: fields.all("return-path").find_map(|value| mailbox::path(&value)),
         auto_submitted: word("auto-submitted").map(|value| value.to_ascii_lowercase()),
         precedence: word("precedence").map(|value| value.to_ascii_lowercase()),
         failed_recipients: failed_recipients(fields),
@@ -68,14 +69,14 @@ pub fn read<'m>(fields: &Fields<'m>) -> Header<'m> {
 
 /// The addresses of all fields of a name.
 pub fn addresses(fields: &Fields<'_>, name: &str) -> Vec<String> {
-    fields.all(name).take(MAX_REPEATED).flat_map(|value| fields::addresses(&value)).take(MAX_ADDRESSES).collect()
+    fields.all(name).take(MAX_REPEATED).flat_map(|value| mailbox::addresses(&value)).take(MAX_ADDRESSES).collect()
 }
 
 /// Exim's list of whom it gave up, several to a field or several fields.
 fn failed_recipients(fields: &Fields<'_>) -> Vec<String> {
     let mut failed: Vec<String> = Vec::new();
     for value in fields.all("x-failed-recipients") {
-        for address in value.split(',').filter_map(fields::bare_address) {
+        for address in value.split(',').filter_map(mailbox::bare_address) {
             if failed.len() < MAX_ADDRESSES && !failed.contains(&address) {
                 failed.push(address);
             }

@@ -9,7 +9,9 @@ mod charset;
 mod dsn;
 mod fields;
 mod header;
+mod mailbox;
 mod mdn;
+mod media;
 mod original;
 mod outline;
 mod parts;
@@ -68,7 +70,7 @@ fn whole<'m>(raw: &'m [u8], outermost: bool, seen: &mut dyn FnMut(&Part<'_>, Tak
         unwrap_report(&parts, &mut report);
     }
     if report.form == Form::Prose {
-        report.form = parts::Kind::of(&fields).form().or_else(|| parts.iter().find_map(|part| part.kind.form())).unwrap_or_default();
+        report.form = media::Kind::of(&fields).form().or_else(|| parts.iter().find_map(|part| part.kind.form())).unwrap_or_default();
     }
     report
 }
@@ -81,7 +83,7 @@ fn unwrap_report(parts: &[Part<'_>], report: &mut Report<'_>) {
     }
     let Some(wrapped) = parts.iter().find(|part| part.kind.mime == "message/rfc822") else { return };
     let content = wrapped.bytes(MAX_WRAPPED);
-    let kind = parts::Kind::of(&fields::header_block(&content, 0).0);
+    let kind = media::Kind::of(&fields::header_block(&content, 0).0);
     if kind.mime != "multipart/report" || kind.report_type.as_deref() != Some("delivery-status") {
         return;
     }

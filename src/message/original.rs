@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{
     fields::{self, Fields},
-    header,
+    header, mailbox,
     report::Original,
     text::{self, Lines},
 };
@@ -63,7 +63,7 @@ pub fn from_fields<'m>(fields: &Fields<'m>) -> Option<Original<'m>> {
     let original = Original {
         message_id: fields.all("message-id").find_map(|value| fields::message_id(&value)),
         subject: fields.all("subject").find_map(fields::unstructured).map(Cow::into_owned),
-        return_path: fields.all("return-path").find_map(|value| fields::path(&value)),
+        return_path: fields.all("return-path").find_map(|value| mailbox::path(&value)),
         from: header::addresses(fields, "from"),
         to: header::addresses(fields, "to"),
         other: header::other(fields, |field| field.begins("x-") || KEPT.iter().any(|name| field.is(name))),

@@ -6,11 +6,9 @@
 
 use std::borrow::Cow;
 
-use mail_parser::{HeaderValue, parsers::MessageStream};
-
 use super::{
     fields::{self, Fields},
-    report::Form,
+    media::Kind,
     text::{self, Line, Lines},
 };
 
@@ -20,19 +18,6 @@ pub const MAX_DEPTH: usize = 16;
 pub const MAX_PARTS: usize = 200;
 /// RFC 2046, section 5.1.1 allows 70; some programs write more.
 const MAX_BOUNDARY: usize = 250;
-
-/// What a part's header says of it. All words in lower case.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Kind {
-    /// `text/plain`; empty where no Content-Type was given.
-    pub mime: String,
-    pub charset: Option<String>,
-    pub boundary: Option<String>,
-    pub report_type: Option<String>,
-    pub name: Option<String>,
-    pub encoding: String,
-    pub attachment: bool,
-}
 
 /// One leaf.
 #[derive(Debug, Clone)]
@@ -45,78 +30,6 @@ pub struct Part<'a> {
     pub whole: bool,
     /// The number of the multipart/alternative that it stands in, if any: only one of those is to be read.
     pub alternative: Option<usize>,
-}
-
-impl Kind {
-    pub fn of(header: &Fields<'_>) -> Kind {
-        let encoding = header.get("content-transfer-encoding").map(|value| first_word(&value)).unwrap_or_default();
-        let mut kind = Kind { encoding, ..Kind::default() };
-        if let Some(disposition) = header.get("content-disposition") {
-            kind.attachment = disposition.trim_start().to_ascii_lowercase().starts_with("attachment");
-            kind.name = file_name(&disposition);
-        }
-        let Some(value) = header.get("content-type") else { return kind };
-        // Most parts have a bare type, for which nothing needs to be parsed.
-        let bare = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'+');
-        if value
-            .split_once('/')
-            .is_some_and(|(kind, subtype)| !kind.is_empty() && !subtype.is_empty() && kind.bytes().chain(subtype.bytes()).all(bare))
-        {
-            kind.mime = value.to_ascii_lowercase();
-            return kind;
-        }
-        let line = fields::line_of(&value, fields::MAX_DECODED);
-        if let HeaderValue::ContentType(parsed) = MessageStream::new(line.as_bytes()).parse_content_type() {
-            let attribute = |name: &str| parsed.attribute(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-            kind.mime = match parsed.subtype() {
-                Some(subtype) => format!("{}/{}", parsed.ctype(), first_word(subtype)).to_ascii_lowercase(),
-                None => parsed.ctype().to_ascii_lowercase(),
-            };
-            kind.charset = attribute("charset").map(|value| value.to_ascii_lowercase());
-            kind.boundary = attribute("boundary");
-            kind.report_type = attribute("report-type").map(|value| value.to_ascii_lowercase());
-            kind.name = attribute("name").map(|value| value.to_ascii_lowercase()).or(kind.name);
-        }
-        kind
-    }
-
-    /// A standard form that its type or file name alone shows.
-    pub fn form(&self) -> Option<Form> {
-        // RFC 7489, section 7.2.1.1: receiver "!" policy domain "!" begin "!" end.
-        let aggregate = |name: &str| {
-            let mut parts = name.split('!').skip(2);
-            let mut time = || parts.next().is_some_and(|time| time.len() >= 8 && time.bytes().take(8).all(|b| b.is_ascii_digit()));
-            time() && time()
-        };
-        match self.mime.as_str() {
-            "text/calendar" | "application/ics" => Some(Form::Calendar),
-            "application/tlsrpt+gzip" | "application/tlsrpt+json" => Some(Form::Aggregate),
-            _ if self.report_type.as_deref() == Some("tlsrpt") => Some(Form::Aggregate),
-            _ => self.name.as_deref().filter(|name| aggregate(name)).map(|_| Form::Aggregate),
-        }
-    }
-
-    pub fn is_multipart(&self) -> bool {
-        self.mime.starts_with("multipart")
-    }
-
-    pub fn is_text(&self) -> bool {
-        self.mime.is_empty() || self.mime == "text" || self.mime == "text/plain"
-    }
-
-    pub fn is_html(&self) -> bool {
-        self.mime == "text/html"
-    }
-}
-
-fn file_name(disposition: &str) -> Option<String> {
-    let line = fields::line_of(disposition, fields::MAX_DECODED);
-    let HeaderValue::ContentType(parsed) = MessageStream::new(line.as_bytes()).parse_content_type() else { return None };
-    parsed.attribute("filename").map(|name| name.trim().to_ascii_lowercase())
-}
-
-fn first_word(value: &str) -> String {
-    value.split(|c: char| c.is_whitespace() || c == ';').find(|word| !word.is_empty()).unwrap_or_default().to_ascii_lowercase()
 }
 
 impl<'a> Part<'a> {

@@ -8,7 +8,8 @@ use std::borrow::Cow;
 
 use super::{
     fields,
-    parts::{self, Kind, Part},
+    media::Kind,
+    parts::{self, Part},
     text::{self, Line, Lines},
 };
 

@@ -2,7 +2,7 @@
 
 use mail_parser::DateTime;
 
-use super::fields;
+use super::{fields, mailbox};
 
 /// So many recipients are looked at.
 const MAX_RECIPIENTS: usize = 20;
@@ -32,7 +32,7 @@ pub fn trace(raw: &[u8]) -> Trace {
             .filter(|value| value.contains('@'))
             .take(MAX_RECIPIENTS)
             .collect(),
-        return_path: fields.all("return-path").find_map(|value| fields::path(&value)),
+        return_path: fields.all("return-path").find_map(|value| mailbox::path(&value)),
     }
 }
 
