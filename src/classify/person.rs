@@ -67,7 +67,7 @@ fn complained(report: &Report, prose: &Prose) -> Option<String> {
         .map(String::as_str)
         .chain(marked)
         .chain(to)
-        .find_map(|one| prose::address_in(one))
+        .find_map(prose::address_in)
         .or_else(|| prose.named().introduced.first().cloned())
 }
 

@@ -258,7 +258,11 @@ pub fn cut(text: &mut String, octets: usize) {
 
 /// The same of a slice.
 pub fn cut_at(text: &str, octets: usize) -> &str {
-    text.get(..text.floor_char_boundary(octets)).unwrap_or(text)
+    let mut end = text.len().min(octets);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
 }
 
 /// At most so many octets of a slice.
