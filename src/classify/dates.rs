@@ -11,6 +11,8 @@ use regex::{Captures, Regex};
 /// A reading within so many days of the mail is near, one beyond so many more is not.
 const NEAR_DAYS: i32 = 60;
 const FAR_DAYS: i32 = 90;
+/// No date goes on for more octets before or after a digit of its own: a month's name in three octets a letter, and what stands between.
+const WITHIN: usize = 64;
 /// So many dates of one text are looked at.
 const MAX_DATES: usize = 50;
 
@@ -62,13 +64,15 @@ static COMPILED: LazyLock<Forms> = LazyLock::new(|| Forms(FORMS.iter().filter_ma
 /// that names the day first.
 pub fn dates(text: &str, today: Option<Date>, foreign: impl Fn(usize) -> bool) -> Vec<(Range<usize>, Date)> {
     let mut found: Vec<(Range<usize>, Option<Date>)> = Vec::new();
+    let near = near_digits(text);
     for form in &COMPILED.0 {
-        for captures in form.captures_iter(text).take(MAX_DATES) {
+        let pieces = near.iter().filter_map(|near| Some((near.start, text.get(near.clone())?)));
+        for (from, captures) in pieces.flat_map(|(from, piece)| form.captures_iter(piece).map(move |one| (from, one))).take(MAX_DATES) {
             let Some(first) = ["a", "d", "m", "y", "name"].iter().filter_map(|name| captures.name(name)).map(|part| part.start()).min()
             else {
                 continue;
             };
-            let Some(place) = captures.get(0).map(|whole| first..whole.end()) else { continue };
+            let Some(place) = captures.get(0).map(|whole| from + first..from + whole.end()) else { continue };
             if captures.name("name").is_some_and(|name| month(name.as_str()).is_none()) || text.get(place.clone()) == Some("24/7") {
                 continue;
             }
@@ -80,6 +84,25 @@ pub fn dates(text: &str, today: Option<Date>, foreign: impl Fn(usize) -> bool) -
     }
     found.sort_by_key(|(place, _)| place.start);
     found.into_iter().filter_map(|(place, date)| Some((place, date?))).collect()
+}
+
+/// Where dates may stand: each has digits. From one space to another, so that no word is cut. Linear.
+fn near_digits(text: &str) -> Vec<Range<usize>> {
+    let bytes = text.as_bytes();
+    let space_after = |at: usize| bytes.get(at..).and_then(|rest| memchr::memchr(b' ', rest)).map_or(bytes.len(), |space| at + space);
+    let mut near: Vec<Range<usize>> = Vec::new();
+    for (at, _) in bytes.iter().enumerate().filter(|(_, octet)| octet.is_ascii_digit()) {
+        let done = near.last().map_or(0, |last| last.end);
+        match near.last_mut().filter(|last| at < last.end + WITHIN) {
+            Some(_) if at + WITHIN < done => {}
+            Some(last) => last.end = space_after(at + WITHIN),
+            None => {
+                let before = bytes.get(done..at.saturating_sub(WITHIN)).and_then(|rest| memchr::memrchr(b' ', rest));
+                near.push(before.map_or(done, |space| done + space)..space_after(at + WITHIN));
+            }
+        }
+    }
+    near
 }
 
 fn read(found: &Captures<'_>, today: Option<Date>, day_first: bool) -> Option<Date> {
@@ -127,6 +150,24 @@ fn nearer(one: Date, other: Date, today: Date) -> Option<Date> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_has_digits_is_looked_at() {
+        let far = "word ".repeat(40);
+        let text = format!("{far}until 3 march 2026 {far}back on the 4th of april{far}");
+        let near = near_digits(&text);
+        let pieces: Vec<&str> = near.iter().map(|piece| &text[piece.clone()]).collect();
+        assert_eq!(pieces.len(), 2);
+        assert!(
+            pieces[0].contains("until 3 march 2026")
+                && pieces[1].contains("the 4th of april")
+                && pieces.iter().all(|piece| piece.len() < 180)
+        );
+        assert!(near_digits(&far).is_empty());
+        assert_eq!(near_digits(&"1".repeat(1000)), [0..1000]);
+        assert_eq!(near_digits("é1é"), [0..5]);
+        assert_eq!(dates(&text, None, |_| false).len(), 1);
+    }
 
     #[test]
     fn months_in_many_languages() {

@@ -63,12 +63,7 @@ fn complained(report: &Report, prose: &Prose) -> Option<String> {
         .filter(|(name, _)| ["recipient", "rcpt"].iter().any(|word| name.to_ascii_lowercase().contains(word)))
         .map(|(_, value)| &**value);
     let to = original.flat_map(|original| &original.to).map(String::as_str);
-    feedback
-        .map(String::as_str)
-        .chain(marked)
-        .chain(to)
-        .find_map(prose::address_in)
-        .or_else(|| prose.named().introduced.first().cloned())
+    feedback.map(String::as_str).chain(marked).chain(to).find_map(prose::address_in).or_else(|| prose.named().introduced.first().cloned())
 }
 
 /// The person whose mailbox answered: the one it is from, unless that is no mailbox of a person.
