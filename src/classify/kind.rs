@@ -26,6 +26,8 @@ use super::{
 const BOUNCE: i32 = 4;
 /// From this weight on a subject or a notice speaks for itself.
 const SURE: u8 = 78;
+/// From this weight on words in the text need nothing beside them.
+const ALONE: u8 = 90;
 
 /// The sort, and what showed it.
 #[derive(Debug, Clone, PartialEq)]
@@ -233,23 +235,26 @@ impl<'a> Signs<'a> {
         let header = &self.report.header;
         let bounce = [Status::GeneralBounce, Status::TransientBounce, Status::Delivered];
         let by_subject = self.subject_hits.iter().filter(|hit| bounce.contains(&hit.rule.status)).map(|hit| hit.rule.weight).max();
-        let by_notice = self.notice_hits.iter().filter(|hit| bounce.contains(&hit.rule.status)).map(|hit| hit.rule.weight).max();
+        // That something is given up is said of much else: it weighs in a notice, and makes none.
+        let weight = |hit: &Hit| if hit.rule.name == "final-notice" { hit.rule.weight.min(ALONE - 1) } else { hit.rule.weight };
+        let by_notice = self.notice_hits.iter().filter(|hit| bounce.contains(&hit.rule.status)).map(weight).max();
         let reply =
             self.subject.norm().starts_with("re:") || self.subject.norm().starts_with("aw:") || self.subject.norm().starts_with("sv:");
+        let beside = self.null_sender || self.report.original.is_some();
         let mut signs = 0;
         signs += if self.has_fields() || self.report.form == Form::Dsn { 6 } else { 0 };
         signs += if header.failed_recipients.is_empty() { 0 } else { 4 };
         // Without a From nobody is known to be a daemon: that and the null sender alone are no bounce.
         signs += if self.daemon { if header.from.is_empty() { 2 } else { 3 } } else { 0 };
         signs += i32::from(self.null_sender) + i32::from(self.report.original.is_some());
-        signs += if self.smtp_reply && (self.report.header.in_reply_to.is_empty() || self.daemon) { 2 } else { 0 };
-        let beside = self.null_sender || self.report.original.is_some();
+        let replies = !self.answerable || self.daemon || beside || self.names_a_stranger();
+        signs += if self.smtp_reply && replies && (self.report.header.in_reply_to.is_empty() || self.daemon) { 2 } else { 0 };
         signs +=
             by_subject.map_or(0, |weight| if weight >= SURE { 3 } else { i32::from(beside || self.daemon && self.names_a_stranger()) });
-        signs += by_notice.map_or(0, |weight| if weight >= 90 { 4 } else { 2 });
+        signs += by_notice.map_or(0, |weight| if weight >= ALONE { 4 } else { 2 });
         // Somebody who can be answered tells of a parcel or of a mailbox in the same words.
         let plain = || {
-            by_notice.is_some_and(|weight| weight >= 90)
+            by_notice.is_some_and(|weight| weight >= ALONE)
                 || by_notice.is_some() && by_subject.is_some_and(|weight| weight >= SURE) && self.names_a_stranger()
         };
         signs -= if self.answerable && !beside && !self.daemon && !self.smtp_reply && !plain() { 2 } else { 0 };
@@ -271,7 +276,12 @@ impl<'a> Signs<'a> {
     /// Somebody who couldn't be reached is named, and is neither who gets this mail nor who wrote it.
     fn names_a_stranger(&self) -> bool {
         let own = recipient::own(self.report);
-        let strange = |one: &String| !own.contains(one) && !system_address(one) && !is_desk(one);
+        // A notice from nowhere about a mailbox of our own domain is what phishing looks like.
+        let ours = |one: &String| {
+            let sent_to = self.report.header.to.iter().filter_map(|to| address::normal(to));
+            self.answerable && sent_to.into_iter().any(|to| address::domain(&to) == address::domain(one))
+        };
+        let strange = |one: &String| !own.contains(one) && !system_address(one) && !is_desk(one) && !ours(one);
         // The running text is looked through only where no paragraph begins with an address.
         self.prose.sections.iter().any(|section| strange(&section.address)) || self.prose.named().introduced.iter().any(strange)
     }
@@ -281,7 +291,7 @@ impl<'a> Signs<'a> {
         self.daemon
             || self.null_sender
             || self.report.original.is_some()
-            || self.smtp_reply
+            || self.smtp_reply && !self.answerable
             || self.report.form == Form::Dsn
             || !self.report.header.failed_recipients.is_empty()
             || !self.prose.named().mentioned.is_empty()
