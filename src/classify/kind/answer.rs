@@ -142,11 +142,10 @@ impl Signs<'_> {
             return Some(complaint);
         }
         // A list that holds a post until somebody has looked at it asks nothing of its sender.
-        let plain = self.plain();
-        let managed = plain.is_some_and(|hit| hit.rule.status == Status::AutoReply);
-        if let Some(held) = self.notice_hits.iter().find(|hit| hit.rule.name == "moderation-notice").filter(|_| !managed) {
+        if let Some(held) = self.notice_hits.iter().find(|hit| hit.rule.name == "moderation-notice") {
             return Some(self.of_notice(held));
         }
+        let plain = self.plain();
         let asked =
             self.confirmation().filter(|_| plain.or(self.challenge()).is_none_or(|hit| hit.rule.status != Status::ChallengeResponse));
         if let Some(address) = asked {
