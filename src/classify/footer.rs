@@ -44,11 +44,12 @@ const LINKS: [&str; 27] = [
 /// something else. `earlier`: so many letters the writer's paragraphs before this one have.
 pub fn holds(text: &Text<'_>, range: &Range<usize>, earlier: usize) -> bool {
     let before = text.before(range.start, LINE);
-    let head = before.rsplit('\n').next().unwrap_or_default();
+    // The cells of a row stand on one line.
+    let head = before.rsplit(['\n', '\t']).next().unwrap_or_default();
     // The words may run over the end of a line.
     let (tail, behind) = (text.tail(range.start), text.tail(range.end));
     let found = tail.len().saturating_sub(behind.len());
-    let end = found + behind.find('\n').unwrap_or(behind.len());
+    let end = found + behind.find(['\n', '\t']).unwrap_or(behind.len());
     let line = format!("{head}{}", super::text::cut(tail.get(..end).unwrap_or(tail), LINE)).to_lowercase();
     if LINKS.iter().any(|words| line.contains(words)) || line.contains(" | ") {
         return true;

@@ -248,7 +248,8 @@ impl<'a> Signs<'a> {
         signs += if self.daemon { if header.from.is_empty() { 2 } else { 3 } } else { 0 };
         signs += i32::from(self.null_sender) + i32::from(self.report.original.is_some());
         let replies = !self.answerable || self.daemon || beside || self.names_a_stranger();
-        signs += if self.smtp_reply && replies && (self.report.header.in_reply_to.is_empty() || self.daemon) { 2 } else { 0 };
+        signs +=
+            if self.smtp_reply && replies && (self.report.header.in_reply_to.is_empty() || self.daemon || self.leads()) { 2 } else { 0 };
         signs +=
             by_subject.map_or(0, |weight| if weight >= SURE { 3 } else { i32::from(beside || self.daemon && self.names_a_stranger()) });
         signs += by_notice.map_or(0, |weight| if weight >= ALONE { 4 } else { 2 });
@@ -258,7 +259,7 @@ impl<'a> Signs<'a> {
                 || by_notice.is_some() && by_subject.is_some_and(|weight| weight >= SURE) && self.names_a_stranger()
         };
         signs -= if self.answerable && !beside && !self.daemon && !self.smtp_reply && !plain() { 2 } else { 0 };
-        signs -= if reply && !self.daemon { 3 } else { 0 };
+        signs -= if reply && !self.daemon && !(self.null_sender || self.leads()) { 3 } else { 0 };
         // RFC 2369: what can be unsubscribed from was sent on purpose, unless a mail system's notice went through a list.
         let system =
             header.from.is_empty() || header.from.iter().filter_map(|from| address::normal(from)).any(|from| system_address(&from));
@@ -284,6 +285,14 @@ impl<'a> Signs<'a> {
         let strange = |one: &String| !own.contains(one) && !system_address(one) && !is_desk(one) && !ours(one);
         // The running text is looked through only where no paragraph begins with an address.
         self.prose.sections.iter().any(|section| strange(&section.address)) || self.prose.named().introduced.iter().any(strange)
+    }
+
+    /// A mail system speaks from the first sentence on, of somebody else, and quotes a reply: who passes that on says a word before it.
+    fn leads(&self) -> bool {
+        const FIRST: usize = 150;
+        let client = ["user-agent", "x-mailer", "references"].iter().any(|name| self.field(name).is_some());
+        let told = |hit: &Hit| hit.rule.status == Status::GeneralBounce && hit.range.start < FIRST;
+        self.smtp_reply && !client && self.notice_hits.iter().any(told) && self.names_a_stranger()
     }
 
     /// Words alone are what phishing has: nothing came back, no mail system speaks, nobody is named.
