@@ -302,6 +302,7 @@ impl<'a> Signs<'a> {
             || self.report.original.is_some()
             || self.smtp_reply && !self.answerable
             || self.report.form == Form::Dsn
+            || self.report.disposition.is_some()
             || !self.report.header.failed_recipients.is_empty()
             || !self.prose.named().mentioned.is_empty()
     }

@@ -22,7 +22,10 @@ const NEAR: usize = 1200;
 
 impl Signs<'_> {
     pub(super) fn auto_reply_sure(&self) -> bool {
+        // RFC 5429: what a filter refused is answered by itself, too, and is no answer of a person's.
+        let refused = self.notice_hits.iter().any(|hit| hit.rule.name == "filter-refusal");
         self.subject(Status::AutoReply).is_some_and(|hit| hit.rule.weight >= SURE)
+            && !refused
             && self.report.header.failed_recipients.is_empty()
             && !self.daemon
     }
