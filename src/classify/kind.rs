@@ -102,7 +102,8 @@ impl<'a> Signs<'a> {
         let human = Text::new(said::without_replies(&prose.human));
         let (subject_hits, notice_hits) = (tables::find(&subject, Scope::Subject), tables::find(&human, Scope::Notice));
         let reverse_path = envelope.reverse_path.or(header.return_path.as_deref()).map(|path| path.trim_matches(['<', '>', ' ']));
-        let null_sender = reverse_path.is_some_and(str::is_empty);
+        // Postfix writes the null sender so where it delivers locally (empty_address_recipient).
+        let null_sender = reverse_path.is_some_and(|path| path.is_empty() || path.eq_ignore_ascii_case("mailer-daemon"));
         let smtp_reply = prose.human.lines().take(200).any(|line| {
             let line = line.trim_start();
             line.starts_with(['4', '5']) && !reply::codes(text::cut(line, 200), true).codes.is_empty()
@@ -118,7 +119,7 @@ impl<'a> Signs<'a> {
             notice_hits,
             daemon: is_daemon(report),
             null_sender,
-            answerable: reverse_path.is_some_and(|path| !path.is_empty()),
+            answerable: reverse_path.is_some() && !null_sender,
         }
     }
 
