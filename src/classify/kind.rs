@@ -15,7 +15,7 @@ mod answer;
 
 use super::{
     Envelope,
-    author::{is_daemon, is_desk, opening},
+    author::{is_daemon, is_daemon_address, is_desk, opening},
     prose::{Prose, system_address},
     recipient, reply, said,
     tables::{self, Hit, Scope},
@@ -298,14 +298,14 @@ impl<'a> Signs<'a> {
 
     /// Words alone are what phishing has: nothing came back, no mail system speaks, nobody is named.
     fn proof(&self) -> bool {
-        self.daemon
+        self.daemon && (!self.answerable || is_daemon_address(self.report))
             || self.null_sender
             || self.report.original.is_some()
             || self.smtp_reply && !self.answerable
             || self.report.form == Form::Dsn
             || self.report.disposition.is_some()
             || !self.report.header.failed_recipients.is_empty()
-            || !self.prose.named().mentioned.is_empty()
+            || !self.prose.named().mentioned.is_empty() && (!self.answerable || self.names_a_stranger())
     }
 
     /// No person's mail, by its envelope and header, by who wrote it of whom or by what it brings back, and it says plainly why a delivery failed.
