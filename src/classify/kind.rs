@@ -260,7 +260,10 @@ impl<'a> Signs<'a> {
                 || by_notice.is_some() && by_subject.is_some_and(|weight| weight >= SURE) && self.names_a_stranger()
         };
         signs -= if self.answerable && !beside && !self.daemon && !self.smtp_reply && !plain() { 2 } else { 0 };
-        signs -= if reply && !self.daemon && !(self.null_sender || self.leads()) { 3 } else { 0 };
+        // Mail clients thread what they send, and say their name.
+        let thread = self.field("references").or_else(|| self.field("user-agent")).is_some() || !header.in_reply_to.is_empty();
+        let person = !self.daemon && !beside && !self.has_fields() && header.failed_recipients.is_empty();
+        signs -= if (reply && !self.daemon && !self.null_sender || thread && person) && !self.leads() { 3 } else { 0 };
         // RFC 2369: what can be unsubscribed from was sent on purpose, unless a mail system's notice went through a list.
         let system =
             header.from.is_empty() || header.from.iter().filter_map(|from| address::normal(from)).any(|from| system_address(&from));

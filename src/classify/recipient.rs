@@ -104,13 +104,15 @@ fn unlisted<'a>(report: &'a Report, prose: &Prose) -> Vec<Recipient<'a>> {
         return distinct(all).into_iter().take(MAX).map(named).collect();
     }
     let local = || local_part(report, prose, &original);
+    let reached: Vec<String> = report.header.to.iter().filter_map(|to| address::normal(to)).collect();
     let single = |list: Vec<String>| list.into_iter().next();
     let told = |list: &[String]| strange(list).into_iter().find(|one| !new(one));
     let one = told(&prose.named().introduced)
         .or_else(local)
         .or_else(|| told(&prose.named().mentioned))
-        .or_else(|| single(original.clone()).filter(|_| original.len() == 1))
-        .or_else(|| single(headed));
+        // Whom the notice itself reached was not the one.
+        .or_else(|| single(original.clone()).filter(|to| original.len() == 1 && !reached.contains(to)))
+        .or_else(|| single(headed).filter(|one| !reached.contains(one)));
     let others: Vec<String> = one.iter().flat_map(|one| strange(&together(&prose.human, one))).take(MAX).collect();
     distinct(one.into_iter().chain(others).collect()).into_iter().map(named).collect()
 }

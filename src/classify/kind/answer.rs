@@ -196,7 +196,15 @@ impl Signs<'_> {
         let marked = |hit: &Hit| self.null_sender || self.automatic() && !reminds(hit);
         let answers = |hit: &&Hit| hit.rule.weight >= SURE && (self.no_mail_client() || self.retitled());
         let near = notice.filter(|hit| hit.range.start < if hit.rule.weight < SURE { NEAR / 2 } else { NEAR });
-        near.filter(|hit| marked(hit) || self.speaks_for_itself() || answers(hit)).map(|hit| self.of_notice(hit))
+        let told = near.filter(|hit| marked(hit) || self.speaks_for_itself() || answers(hit)).map(|hit| self.of_notice(hit));
+        // RFC 3834, section 3.3: software answers from the null sender, and nobody else does.
+        let answers = !header.in_reply_to.is_empty() || self.subject.norm().starts_with("re:");
+        let silent = self.null_sender && answers && !self.daemon;
+        told.or_else(|| {
+            silent.then(|| {
+                Nature::of(Status::AutoReply, "null-sender-answer", header.subject.as_deref().map(|subject| text::tidy(subject, 100)))
+            })
+        })
     }
 
     /// A mail that no mail client wrote: those say that they write MIME, and which mail they answer. vacation(1) and home-made scripts don't.
