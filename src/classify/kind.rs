@@ -263,13 +263,18 @@ impl<'a> Signs<'a> {
         // Mail clients thread what they send, and say their name.
         let thread = self.field("references").or_else(|| self.field("user-agent")).is_some() || !header.in_reply_to.is_empty();
         let person = !self.daemon && !beside && !self.has_fields() && header.failed_recipients.is_empty();
-        signs -= if (reply && !self.daemon && !self.null_sender || thread && person) && !self.leads() { 3 } else { 0 };
+        signs -= if (reply && !self.daemon && !(self.null_sender && self.names_a_stranger()) || thread && person) && !self.leads() {
+            3
+        } else {
+            0
+        };
         // RFC 2369: what can be unsubscribed from was sent on purpose, unless a mail system's notice went through a list.
         let system =
             header.from.is_empty() || header.from.iter().filter_map(|from| address::normal(from)).any(|from| system_address(&from));
         let newsletter = self.field("list-unsubscribe").is_some() && !beside && !system && !self.has_fields();
         signs -= if newsletter { 6 } else { 0 };
         signs -= if self.auto_reply_sure() && !self.has_fields() { 4 } else { 0 };
+        signs -= if self.autoresponder().is_some() && !self.daemon && !self.has_fields() { 3 } else { 0 };
         signs -= if self.challenge().is_some() && !self.has_fields() { 4 } else { 0 };
         // A list manager that refuses a post sends it back; its help text only tells who may post.
         signs -= if self.plain().is_some() && self.report.original.is_none() && !self.has_fields() { 4 } else { 0 };
