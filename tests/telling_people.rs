@@ -1,4 +1,4 @@
-//! Mails that people and their software send to the bounce address, in many languages: `tests/telling/people.txt` and `people_more.txt`. Each automatic reply is told
+//! Mails that people and their software send to the bounce address, in many languages: `tests/telling/people*.txt`. Each automatic reply is told
 //! in four dresses: as it stands, with the standard field, with the quoted newsletter below it, and as HTML alone.
 
 #![allow(clippy::unwrap_used)]
@@ -57,11 +57,15 @@ fn dresses(person: &Person<'_>) -> Vec<(&'static str, String)> {
 
 #[test]
 fn people_and_their_software() {
-    let people: Vec<Person<'_>> =
-        [include_str!("telling/people.txt"), include_str!("telling/people_more.txt"), include_str!("telling/people_third.txt")]
-            .into_iter()
-            .flat_map(people)
-            .collect();
+    let people: Vec<Person<'_>> = [
+        include_str!("telling/people.txt"),
+        include_str!("telling/people_more.txt"),
+        include_str!("telling/people_third.txt"),
+        include_str!("telling/people_fourth.txt"),
+    ]
+    .into_iter()
+    .flat_map(people)
+    .collect();
     assert!(people.len() > 450);
     let (mut wrong, mut of) = (0, 0);
     for person in &people {
@@ -90,7 +94,12 @@ fn people_and_their_software() {
 #[test]
 fn notices_with_several_fates() {
     let (mut wrong, mut of) = (0, 0);
-    let lists = [include_str!("telling/notices.txt"), include_str!("telling/notices_more.txt"), include_str!("telling/notices_third.txt")];
+    let lists = [
+        include_str!("telling/notices.txt"),
+        include_str!("telling/notices_more.txt"),
+        include_str!("telling/notices_third.txt"),
+        include_str!("telling/notices_fourth.txt"),
+    ];
     for record in lists.iter().flat_map(|list| list.split("\n=== ").skip(1)) {
         let (wanted, notice) = record.split_once('\n').unwrap();
         let (header, text) = notice.split_once("\n\n").unwrap();

@@ -97,6 +97,13 @@ pub fn is_daemon(report: &Report) -> bool {
         "delivery system",
         "mdaemon",
     ];
+    let by_name = header.from_name.as_deref().map(str::to_lowercase).is_some_and(|name| names.iter().any(|known| name.contains(known)));
+    by_name || is_daemon_address(report)
+}
+
+/// The same by its address alone: anybody may bear such a name.
+pub fn is_daemon_address(report: &Report) -> bool {
+    let header = &report.header;
     let locals = [
         "microsoftexchange",
         "mail-daemon",
@@ -118,13 +125,12 @@ pub fn is_daemon(report: &Report) -> bool {
         "mailgate",
         "smtp",
     ];
-    let by_name = header.from_name.as_deref().map(str::to_lowercase).is_some_and(|name| names.iter().any(|known| name.contains(known)));
-    let by_address = header.from.iter().any(|from| {
-        let from = from.trim_matches(['<', '>', ' ']).to_lowercase();
-        let local = from.split('@').next().unwrap_or_default();
-        from.is_empty()
-            || (system_address(&from) && !matches!(local, "noreply" | "no-reply" | "support" | "helpdesk" | "abuse" | "root"))
-            || locals.iter().any(|known| local == *known || local.starts_with("microsoftexchange"))
-    });
-    header.from.is_empty() || by_name || by_address
+    header.from.is_empty()
+        || header.from.iter().any(|from| {
+            let from = from.trim_matches(['<', '>', ' ']).to_lowercase();
+            let local = from.split('@').next().unwrap_or_default();
+            from.is_empty()
+                || (system_address(&from) && !matches!(local, "noreply" | "no-reply" | "support" | "helpdesk" | "abuse" | "root"))
+                || locals.iter().any(|known| local == *known || local.starts_with("microsoftexchange"))
+        })
 }

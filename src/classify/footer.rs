@@ -10,7 +10,7 @@ const LINE: usize = 300;
 const SAID: usize = 40;
 
 /// Words that lead to a link.
-const LINKS: [&str; 22] = [
+const LINKS: [&str; 27] = [
     "://",
     "www.",
     "click here",
@@ -33,15 +33,24 @@ const LINKS: [&str; 22] = [
     "перейдите",
     "クリック",
     "点击",
+    "點擊",
+    "请按",
+    "請按",
+    "按此",
+    "こちら",
 ];
 
 /// Whether the words at `range` of a text's comparable form stand in a footer: beside a link or what led to one, or as a line of their own below
 /// something else. `earlier`: so many letters the writer's paragraphs before this one have.
 pub fn holds(text: &Text<'_>, range: &Range<usize>, earlier: usize) -> bool {
     let before = text.before(range.start, LINE);
-    let head = before.rsplit('\n').next().unwrap_or_default();
-    let tail = super::text::cut(text.tail(range.start), LINE).lines().next().unwrap_or_default();
-    let line = format!("{head}{tail}").to_lowercase();
+    // The cells of a row stand on one line.
+    let head = before.rsplit(['\n', '\t']).next().unwrap_or_default();
+    // The words may run over the end of a line.
+    let (tail, behind) = (text.tail(range.start), text.tail(range.end));
+    let found = tail.len().saturating_sub(behind.len());
+    let end = found + behind.find(['\n', '\t']).unwrap_or(behind.len());
+    let line = format!("{head}{}", super::text::cut(tail.get(..end).unwrap_or(tail), LINE)).to_lowercase();
     if LINKS.iter().any(|words| line.contains(words)) || line.contains(" | ") {
         return true;
     }

@@ -15,7 +15,7 @@ mod answer;
 
 use super::{
     Envelope,
-    author::{is_daemon, is_desk, opening},
+    author::{is_daemon, is_daemon_address, is_desk, opening},
     prose::{Prose, system_address},
     recipient, reply, said,
     tables::{self, Hit, Scope},
@@ -26,6 +26,8 @@ use super::{
 const BOUNCE: i32 = 4;
 /// From this weight on a subject or a notice speaks for itself.
 const SURE: u8 = 78;
+/// From this weight on words in the text need nothing beside them.
+const ALONE: u8 = 90;
 
 /// The sort, and what showed it.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,6 +105,8 @@ impl<'a> Signs<'a> {
         let subject = Text::new(header.subject.as_deref().unwrap_or_default());
         let subject_hits = tables::find(&subject, Scope::Subject);
         let reverse_path = envelope.reverse_path.or(header.return_path.as_deref()).map(|path| path.trim_matches(['<', '>', ' ']));
+        // Postfix writes the null sender so where it delivers locally (empty_address_recipient).
+        let null_sender = reverse_path.is_some_and(|path| path.is_empty() || path.eq_ignore_ascii_case("mailer-daemon"));
         Signs {
             report,
             subject,
@@ -111,8 +115,8 @@ impl<'a> Signs<'a> {
             words: OnceCell::new(),
             opening: OnceCell::new(),
             daemon: is_daemon(report),
-            null_sender: reverse_path.is_some_and(str::is_empty),
-            answerable: reverse_path.is_some_and(|path| !path.is_empty()),
+            null_sender,
+            answerable: reverse_path.is_some() && !null_sender,
         }
     }
 
@@ -256,33 +260,45 @@ impl<'a> Signs<'a> {
         let header = &self.report.header;
         let bounce = [Status::GeneralBounce, Status::TransientBounce, Status::Delivered];
         let by_subject = self.subject_hits.iter().filter(|hit| bounce.contains(&hit.rule.status)).map(|hit| hit.rule.weight).max();
-        let by_notice = self.notices().iter().filter(|hit| bounce.contains(&hit.rule.status)).map(|hit| hit.rule.weight).max();
+        // That something is given up is said of much else: it weighs in a notice, and makes none.
+        let weight = |hit: &Hit| if hit.rule.name == "final-notice" { hit.rule.weight.min(ALONE - 1) } else { hit.rule.weight };
+        let by_notice = self.notices().iter().filter(|hit| bounce.contains(&hit.rule.status)).map(weight).max();
         let reply =
             self.subject.norm().starts_with("re:") || self.subject.norm().starts_with("aw:") || self.subject.norm().starts_with("sv:");
+        let beside = self.null_sender || self.report.original.is_some();
         let mut signs = 0;
         signs += if self.has_fields() || self.report.form == Form::Dsn { 6 } else { 0 };
         signs += if header.failed_recipients.is_empty() { 0 } else { 4 };
         // Without a From nobody is known to be a daemon: that and the null sender alone are no bounce.
         signs += if self.daemon { if header.from.is_empty() { 2 } else { 3 } } else { 0 };
         signs += i32::from(self.null_sender) + i32::from(self.report.original.is_some());
-        signs += if self.smtp_reply() && (self.report.header.in_reply_to.is_empty() || self.daemon) { 2 } else { 0 };
-        let beside = self.null_sender || self.report.original.is_some();
+        let replies = !self.answerable || self.daemon || beside || self.names_a_stranger();
+        signs +=
+            if self.smtp_reply() && replies && (self.report.header.in_reply_to.is_empty() || self.daemon || self.leads()) { 2 } else { 0 };
         signs +=
             by_subject.map_or(0, |weight| if weight >= SURE { 3 } else { i32::from(beside || self.daemon && self.names_a_stranger()) });
-        signs += by_notice.map_or(0, |weight| if weight >= 90 { 4 } else { 2 });
+        signs += by_notice.map_or(0, |weight| if weight >= ALONE { 4 } else { 2 });
         // Somebody who can be answered tells of a parcel or of a mailbox in the same words.
         let plain = || {
-            by_notice.is_some_and(|weight| weight >= 90)
+            by_notice.is_some_and(|weight| weight >= ALONE)
                 || by_notice.is_some() && by_subject.is_some_and(|weight| weight >= SURE) && self.names_a_stranger()
         };
         signs -= if self.answerable && !beside && !self.daemon && !self.smtp_reply() && !plain() { 2 } else { 0 };
-        signs -= if reply && !self.daemon { 3 } else { 0 };
+        // Mail clients thread what they send, and say their name.
+        let thread = self.field("references").or_else(|| self.field("user-agent")).is_some() || !header.in_reply_to.is_empty();
+        let person = !self.daemon && !beside && !self.has_fields() && header.failed_recipients.is_empty();
+        signs -= if (reply && !self.daemon && !(self.null_sender && self.names_a_stranger()) || thread && person) && !self.leads() {
+            3
+        } else {
+            0
+        };
         // RFC 2369: what can be unsubscribed from was sent on purpose, unless a mail system's notice went through a list.
         let system =
             header.from.is_empty() || header.from.iter().filter_map(|from| address::normal(from)).any(|from: String| system_address(&from));
         let newsletter = self.field("list-unsubscribe").is_some() && !beside && !system && !self.has_fields();
         signs -= if newsletter { 6 } else { 0 };
         signs -= if self.auto_reply_sure() && !self.has_fields() { 4 } else { 0 };
+        signs -= if self.autoresponder().is_some() && !self.daemon && !self.has_fields() { 3 } else { 0 };
         signs -= if self.challenge().is_some() && !self.has_fields() { 4 } else { 0 };
         // A list manager that refuses a post sends it back; its help text only tells who may post.
         signs -= if self.plain().is_some() && self.report.original.is_none() && !self.has_fields() { 4 } else { 0 };
@@ -294,20 +310,34 @@ impl<'a> Signs<'a> {
     /// Somebody who couldn't be reached is named, and is neither who gets this mail nor who wrote it.
     fn names_a_stranger(&self) -> bool {
         let own = recipient::own(self.report);
-        let strange = |one: &String| !own.contains(one) && !system_address(one) && !is_desk(one);
+        // A notice from nowhere about a mailbox of our own domain is what phishing looks like.
+        let ours = |one: &String| {
+            let sent_to = self.report.header.to.iter().filter_map(|to| address::normal(to));
+            self.answerable && sent_to.into_iter().any(|to| address::domain(&to) == address::domain(one))
+        };
+        let strange = |one: &String| !own.contains(one) && !system_address(one) && !is_desk(one) && !ours(one);
         // The running text is looked through only where no paragraph begins with an address.
         self.prose.sections().iter().any(|section| strange(&section.address)) || self.prose.named().introduced.iter().any(strange)
     }
 
+    /// A mail system speaks from the first sentence on, of somebody else, and quotes a reply: who passes that on says a word before it.
+    fn leads(&self) -> bool {
+        const FIRST: usize = 150;
+        let client = ["user-agent", "x-mailer", "references"].iter().any(|name| self.field(name).is_some());
+        let told = |hit: &Hit| hit.rule.status == Status::GeneralBounce && hit.range.start < FIRST;
+        self.smtp_reply() && !client && self.notices().iter().any(told) && self.names_a_stranger()
+    }
+
     /// Words alone are what phishing has: nothing came back, no mail system speaks, nobody is named.
     fn proof(&self) -> bool {
-        self.daemon
+        self.daemon && (!self.answerable || is_daemon_address(self.report))
             || self.null_sender
             || self.report.original.is_some()
-            || self.smtp_reply()
+            || self.smtp_reply() && !self.answerable
             || self.report.form == Form::Dsn
+            || self.report.disposition.is_some()
             || !self.report.header.failed_recipients.is_empty()
-            || !self.prose.named().mentioned.is_empty()
+            || !self.prose.named().mentioned.is_empty() && (!self.answerable || self.names_a_stranger())
     }
 
     /// No person's mail, by its envelope and header, by who wrote it of whom or by what it brings back, and it says plainly why a delivery failed.

@@ -7,6 +7,7 @@
 //! reply stands in it ([`reply`]), what that means ([`weigh`], by the [`tables`]); the operator's own rules ([`operator`]) come before all tables.
 //! [`explain`] shows the same steps, taken by the same code.
 
+mod addressed;
 mod author;
 mod automata;
 mod bounce;

@@ -32,7 +32,7 @@ fn verdict(report: &Report, prose: &Prose, nature: &Nature, status: Status) -> V
         Status::SpamComplaint => complained(report, prose),
         _ if report.feedback.is_some() => complained(report, prose),
         Status::Undetermined => None,
-        _ if nature.rule.starts_with("list-") => list(report).or_else(|| answered(report, prose)),
+        _ if nature.rule.starts_with("list-") || nature.rule == "confirmation-address" => list(report).or_else(|| answered(report, prose)),
         _ => answered(report, prose),
     };
     verdict.reporting_mta = report.reporting_mta.as_deref().map(|host| super::text::tidy(host, 255));

@@ -84,7 +84,7 @@ static COMMAND: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!(r
 /// Words that lead up to a failed address, in the languages of common software.
 static LEADS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let english = r"(?:message|mail|e-?mail|letter|delivery|delivered|deliver|sent|recipients?|address(?:es)?|addressed|list|group|user|mailbox|account|addressee|inbox|relayed|rejected recipient|reach)(?:\(s\))?(?:\s+(?:to|for|of|address|is|was|named|recipient|called|it|following|the|a|your|this|user|at))*";
-    let others = r"(?:nachricht|e-mail|empfänger|empfängers|adresse|adresser|an|message|destinataire|à|destinatario|destinatário|dirección|correo|para|a|indirizzo|per|casella|endereço|geadresseerde|ontvanger|adres|aan|naar|odbiorca|odbiorcy|adresat|do|adresa|příjemce|címzett|mottagare|modtager|till|til|vastaanottaja|alıcı|adresu|адрес|адресу|адресат|адресату|получатель|получателю|получателя|для|ящик|宛先|宛て|アドレス|收件人|收件者|地址|받는 사람|수신자)";
+    let others = r"(?:nachricht|e-mail|empfänger|empfängers|adresse|adresser|an|message|destinataire|à|destinatario|destinatário|dirección|correo|para|a|indirizzo|per|casella|endereço|geadresseerde|ontvanger|adres|aan|naar|odbiorca|odbiorcy|adresat|do|adresa|příjemce|címzett|mottagare|modtager|till|til|vastaanottaja|alıcı|adresu|адрес|адресу|адресат|адресату|получатель|получателю|получателя|для|ящик|dla|до|προς|宛先|宛て|アドレス|收件人|收件者|地址|받는 사람|수신자)";
     Regex::new(&format!(r#"(?i)(?:^|[\s("'\[:])(?:{english}|{others})(?:\s*[:=-]+\s*|\s+|[<"'(\[«「])[<"'(\[«「]*\s*(?:mailto:|smtp:|rfc822;)?\s*({ADDRESS})"#))
         .ok()
 });
@@ -263,6 +263,7 @@ fn head<'a>(line: &'a str, before: &str) -> Option<(String, &'a str)> {
         || tail.starts_with([':', ';', ',', '.', '(', '<', '-', '–', '=', '|'])
         || tail.starts_with("on ")
         || rest.starts_with("...")
+        || rest.starts_with('\t')
         || replies(tail);
     let named = bare.contains(char::is_alphabetic)
         && bare.chars().count() <= 60

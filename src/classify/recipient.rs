@@ -104,14 +104,38 @@ fn unlisted<'a>(report: &'a Report, prose: &Prose) -> Vec<Recipient<'a>> {
         return distinct(all).into_iter().take(MAX).map(named).collect();
     }
     let local = || local_part(report, prose, &original);
+    let reached: Vec<String> = report.header.to.iter().filter_map(|to| address::normal(to)).collect();
     let single = |list: Vec<String>| list.into_iter().next();
     let told = |list: &[String]| strange(list).into_iter().find(|one| !new(one));
     let one = told(&prose.named().introduced)
         .or_else(local)
         .or_else(|| told(&prose.named().mentioned))
-        .or_else(|| single(original.clone()).filter(|_| original.len() == 1))
-        .or_else(|| single(headed));
-    one.map(named).into_iter().collect()
+        // Whom the notice itself reached was not the one.
+        .or_else(|| single(original.clone()).filter(|to| original.len() == 1 && !reached.contains(to)))
+        .or_else(|| single(headed).filter(|one| !reached.contains(one)));
+    let others: Vec<String> = one.iter().flat_map(|one| strange(&together(prose.human(), one))).take(MAX).collect();
+    distinct(one.into_iter().chain(others).collect()).into_iter().map(named).collect()
+}
+
+/// Those that stand in one list with an address of running text: nothing but a comma, a semicolon or "and" between them.
+fn together(human: &str, first: &str) -> Vec<String> {
+    let lower = human.to_ascii_lowercase();
+    let mut rest = lower.split_once(first).map_or("", |(_, rest)| rest);
+    let mut found = Vec::new();
+    while found.len() < MAX {
+        let bare = rest.trim_start_matches(['>', '"', '\'', ' ', ')']);
+        let next = [", and ", ",", ";", " and ", "and "].iter().find_map(|parts| bare.strip_prefix(parts));
+        let Some(next) = next.map(|next| next.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '<' | '"' | '\'' | '(')))
+        else {
+            break;
+        };
+        let word =
+            next.split(|c: char| c.is_whitespace() || matches!(c, '>' | ',' | ';' | '"' | '\'' | ')' | ':')).next().unwrap_or_default();
+        let Some(address) = Some(word.trim_end_matches('.')).filter(|word| word.contains('.')).and_then(address::normal) else { break };
+        found.push(address);
+        rest = next.get(word.len()..).unwrap_or_default();
+    }
+    found
 }
 
 /// Those at the heads of paragraphs. Exchange repeats the original's To, Subject and time before it names who couldn't be reached: that

@@ -45,7 +45,7 @@ impl Forms {
                 r"^ ?(?:\([^)]{1,8}\) ?)?(?:(?:bin ich |sind wir |ben ik |zijn wij |zijn we |i am |i.ll be |je serai |saro |estare |estarei |er jeg |ar jag )?(?:weer|wieder|de retour|di nuovo|de vuelta|de volta|tilbake|tilbage|tillbaka|back)\b|より|から|に復帰|に出社|に戻|以降|后回|後回|回来|回到|返回|起?上班|起恢复|부터|에? ?복귀|tarihinde|tarihinden|-?[aeo]n\b|-?tol\b|回国|复工|恢复|恢復)",
             )?,
             until: Regex::new(
-                r"(?:\b(?:until|till?|til|indtil|fram til|frem til|through|thru|bis|jusqu\S*|hasta|fino (?:al?|a tutto il)|fins|ate|ata|tot|do|asti|pana|kuni|lidz|iki|sampai|sehingga|hingga|dến|до|по|έως|μέχρι|עד|حتى|تا)\b|ถึง)",
+                r"(?:\b(?:until|till?|til|indtil|fram til|frem til|through|thru|bis|jusqu\S*|hasta|fino (?:al?|a tutto il)|fins|ate|ata|tot|do|asti|pana|kuni|lidz|iki|sampai|sehingga|hingga|dến|до|по|έως|μέχρι|עד|حتى|تا)\b|ถึง|至)",
             )?,
             until_english: Regex::new(r"\b(?:until|till?|through|thru|to|back|return\w*|resum\w*|again)\b")?,
             until_after: Regex::new(

@@ -152,7 +152,7 @@ fn parted(html: &str) -> String {
         out.push_str(before);
         out.push_str(tag);
         out.push_str(match name.as_str() {
-            "td" | "th" => "&#32; ",
+            "td" | "th" => "&#9; ",
             "tr" | "table" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "div" | "p" | "li" | "pre" | "title" | "blockquote" => "<br>",
             _ => "",
         });

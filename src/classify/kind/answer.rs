@@ -3,28 +3,31 @@
 //! Nobody is taken off a list by a guess: words of a request count only where they are the writer's own and stand in no newsletter's footer, and an
 //! automatic reply or a person's is never a failure.
 
-use crate::taxonomy::Status;
+use crate::{address, taxonomy::Status};
 
 use super::{
     super::{
-        footer, moved,
+        addressed, footer, moved,
         returns::returns,
         tables::{self, Hit, Scope},
         text::{self, Text},
     },
-    Nature, SURE, Signs,
+    ALONE, Nature, SURE, Signs,
 };
 
-/// From this weight on words in the text speak for themselves.
-const ALONE: u8 = 90;
 /// A person's own words are no longer than so many octets where they ask for something or say that they are away.
 const SHORT: usize = 1500;
+/// Who is away, and who has got a mail, says so within so many octets.
+const NEAR: usize = 1200;
 
 impl Signs<'_> {
     pub(super) fn auto_reply_sure(&self) -> bool {
+        // RFC 5429: what a filter refused is answered by itself, too, and is no answer of a person's.
+        let refused = || self.notices().iter().any(|hit| hit.rule.name == "filter-refusal");
         self.subject(Status::AutoReply).is_some_and(|hit| hit.rule.weight >= SURE)
             && self.report.header.failed_recipients.is_empty()
             && !self.daemon
+            && !refused()
     }
 
     pub(super) fn challenge(&self) -> Option<&Hit> {
@@ -35,6 +38,33 @@ impl Signs<'_> {
             || subject.is_some() && notice.is_some()
             || (subject.is_some() || notice.is_some()) && (self.automatic() || self.null_sender || self.challenge_field().is_some());
         notice.or(subject).filter(|_| enough)
+    }
+
+    /// Whether a mailing list's manager writes, in one of its roles.
+    fn list_role(&self) -> bool {
+        self.report.header.from.iter().filter_map(|from| address::normal(from)).any(|from| {
+            let local = from.split('@').next().unwrap_or_default();
+            let plus = local.split_once('+').map_or("", |(_, role)| role);
+            plus == "help"
+                || ["owner", "confsub", "confunsub"].iter().any(|role| plus.starts_with(role))
+                || self.awaits_reply(&from)
+                || ["-owner", "-request", "-bounces", "-help"].iter().any(|role| local.len() > role.len() && local.ends_with(role))
+        })
+    }
+
+    /// An address of one use, that a list manager makes to see an answer come back: Mailman's, mlmmj's, ezmlm's, Google's.
+    fn awaits_reply(&self, address: &str) -> bool {
+        let local = address.split('@').next().unwrap_or_default();
+        let digits = |rest: &str| rest.bytes().take_while(u8::is_ascii_hexdigit).count() >= 8;
+        ["-confirm+", "+confsub-", "+confsub-digest-", "+confsub-nomail-", "+confunsub-", "+confunsub-digest-", "-sc.", "-uc.", "+confirm-"]
+            .iter()
+            .any(|mark| local.split_once(mark).is_some_and(|(_, rest)| digits(rest)))
+    }
+
+    /// Such an address where an answer would go.
+    fn confirmation(&self) -> Option<&str> {
+        let header = &self.report.header;
+        header.reply_to.iter().chain(&header.from).map(String::as_str).find(|one| self.awaits_reply(one))
     }
 
     /// A field that only systems write which hold mail until its sender answers.
@@ -117,7 +147,13 @@ impl Signs<'_> {
         if let Some(held) = self.notices().iter().find(|hit| hit.rule.name == "moderation-notice") {
             return Some(self.of_notice(held));
         }
-        if let Some(hit) = self.plain() {
+        let plain = self.plain();
+        let asked =
+            self.confirmation().filter(|_| plain.or(self.challenge()).is_none_or(|hit| hit.rule.status != Status::ChallengeResponse));
+        if let Some(address) = asked {
+            return Some(Nature::of(Status::ChallengeResponse, "confirmation-address", Some(text::tidy(address, 100))));
+        }
+        if let Some(hit) = plain {
             return Some(self.of_notice(hit));
         }
         if let Some(hit) = self.challenge() {
@@ -154,9 +190,20 @@ impl Signs<'_> {
                 .or_else(|| field.or(precedence).map(|value| text::tidy(value, 100)));
             return Some(Nature::of(Status::AutoReply, notice.map_or("auto-submitted", |hit| hit.rule.name.as_str()), evidence));
         }
-        let marked = self.automatic() || self.null_sender;
+        // Made by a machine, and no answer: a reminder that went to many.
+        let reminds = |hit: &Hit| hit.rule.name == "automatism" && header.auto_submitted.is_none() && header.in_reply_to.is_empty();
+        let marked = |hit: &Hit| self.null_sender || self.automatic() && !reminds(hit);
         let answers = |hit: &&Hit| hit.rule.weight >= SURE && (self.no_mail_client() || self.retitled());
-        notice.filter(|hit| marked || self.speaks_for_itself() || answers(hit)).map(|hit| self.of_notice(hit))
+        let near = notice.filter(|hit| hit.range.start < if hit.rule.weight < SURE { NEAR / 2 } else { NEAR });
+        let told = near.filter(|hit| marked(hit) || self.speaks_for_itself() || answers(hit)).map(|hit| self.of_notice(hit));
+        // RFC 3834, section 3.3: software answers from the null sender, and nobody else does.
+        let answers = !header.in_reply_to.is_empty() || self.subject.norm().starts_with("re:");
+        let silent = self.null_sender && answers && !self.daemon;
+        told.or_else(|| {
+            silent.then(|| {
+                Nature::of(Status::AutoReply, "null-sender-answer", header.subject.as_deref().map(|subject| text::tidy(subject, 100)))
+            })
+        })
     }
 
     /// A mail that no mail client wrote: those say that they write MIME, and which mail they answer. vacation(1) and home-made scripts don't.
@@ -206,7 +253,7 @@ impl Signs<'_> {
     /// What a person asks in the lines that are their own, paragraph by paragraph: words about a request speak for theirs alone.
     pub(super) fn request(&self) -> Option<Nature> {
         let asks = |hit: &&Hit| matches!(hit.rule.status, Status::UnsubscribeRequest | Status::SubscribeRequest);
-        let person = !self.daemon && self.field("list-id").is_none();
+        let person = !self.daemon && self.field("list-id").is_none() && !self.list_role();
         if !person || self.opening().text.norm().len() >= SHORT || !self.opening().hits.iter().any(|hit| asks(&hit)) {
             return None;
         }
@@ -214,7 +261,8 @@ impl Signs<'_> {
         for paragraph in self.opening().own.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty()) {
             let words = Text::new(paragraph);
             let hits = tables::find(&words, Scope::Notice);
-            let own = |hit: &&Hit| !talked_about(&hits, hit) && !footer::holds(&words, &hit.range, said);
+            let own =
+                |hit: &&Hit| !talked_about(&hits, hit) && !addressed::holds(&words, &hit.range) && !footer::holds(&words, &hit.range, said);
             if let Some(hit) = hits.iter().filter(asks).filter(own).max_by_key(|hit| hit.range.len()) {
                 return Some(Nature::of(hit.rule.status, &hit.rule.name, Some(words.evidence(hit.range.clone()))));
             }
