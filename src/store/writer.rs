@@ -38,8 +38,8 @@ const BATCH_BYTES: usize = 8 << 20;
 /// The most timers of one turn: mail that waits comes in between.
 const TIMERS: usize = 256;
 
-/// How long an idle writer waits before it shows that it lives.
-const BEAT: Duration = Duration::from_millis(500);
+/// How long an idle writer waits before it shows that it lives, unless it is asked to.
+const BEAT: Duration = Duration::from_secs(5);
 
 /// The same while there is more to expire.
 const STEP_PAUSE: Duration = Duration::from_millis(20);
