@@ -130,7 +130,7 @@ pub trait Judge: Send + Sync {
         BTreeMap::new()
     }
     /// See [`Rules::judge`].
-    fn judge(&self, known: &Known, input: &Input, id: u64, at: Timestamp) -> Changes;
+    fn judge(&self, known: &mut Known, input: &Input, id: u64, at: Timestamp) -> Changes;
 }
 
 impl Judge for Rules {
@@ -150,7 +150,7 @@ impl Judge for Rules {
         Rules::plans(self, now)
     }
 
-    fn judge(&self, known: &Known, input: &Input, id: u64, at: Timestamp) -> Changes {
+    fn judge(&self, known: &mut Known, input: &Input, id: u64, at: Timestamp) -> Changes {
         Rules::judge(self, known, input, id, at)
     }
 }
