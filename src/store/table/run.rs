@@ -26,6 +26,9 @@ use super::{
 /// A block ends with the row that makes it so long.
 const BLOCK: usize = 2_048;
 
+/// See [`Run::strides`].
+const STRIDE: usize = 64;
+
 const MAGIC: &[u8; 8] = b"bncrun1\n";
 
 /// Length, CRC, magic number.
@@ -65,8 +68,10 @@ pub struct Run {
     rows: u64,
     octets: u64,
     blocks: Vec<Block>,
-    /// How each block's first key begins, see [`begin`]: a search in these alone stays within the processor's cache.
+    /// How each block's first key begins, see [`begin`], and every [`STRIDE`]th of these: a search there stays within the processor's cache,
+    /// where one in the keys themselves would wait for memory at each step.
     begins: Vec<u64>,
+    strides: Vec<u64>,
     filter: Filter,
 }
 
@@ -95,8 +100,9 @@ impl Run {
             block
         };
         let blocks: Vec<Block> = foot.blocks.into_iter().map(block).collect();
-        let begins = blocks.iter().map(|block| begin(&block.first)).collect();
-        Ok(Run { path: path.to_owned(), file, rows: foot.rows, octets, blocks, begins, filter })
+        let begins: Vec<u64> = blocks.iter().map(|block| begin(&block.first)).collect();
+        let strides = begins.iter().copied().step_by(STRIDE).collect();
+        Ok(Run { path: path.to_owned(), file, rows: foot.rows, octets, blocks, begins, strides, filter })
     }
 
     /// Gone rows among them.
@@ -132,8 +138,10 @@ impl Run {
     /// The last block that begins at or before `key`.
     fn block_of(&self, key: &[u8]) -> Option<usize> {
         let wanted = begin(key);
-        let before = self.begins.partition_point(|each| *each < wanted);
-        let alike = self.begins.get(before..)?.partition_point(|each| *each == wanted);
+        let stride = self.strides.partition_point(|each| *each < wanted);
+        let (from, to) = (stride.saturating_sub(1) * STRIDE, (stride * STRIDE).min(self.begins.len()));
+        let before = from + self.begins.get(from..to)?.partition_point(|each| *each < wanted);
+        let alike = self.begins.get(before..)?.iter().take_while(|each| **each == wanted).count();
         let alike = self.blocks.get(before..before.saturating_add(alike))?;
         before.saturating_add(alike.partition_point(|block| &*block.first <= key)).checked_sub(1)
     }
@@ -339,6 +347,22 @@ mod tests {
         assert_eq!(keys(4_001), [4_002_u32, 4_004].map(|n| IVec::from(&n.to_be_bytes()[..])));
         assert_eq!(keys(5_998).len(), 1);
         assert_eq!(keys(5_999).len(), 0);
+        // Of more blocks than a stride has, by keys of which many begin alike, each is found.
+        let path = dir.path().join("2.run");
+        let key = |n: u32| format!("t{:04}of-one-name-{n:06}", n / 3_000).into_bytes();
+        let mut building = Building::new(&path, 30_000).unwrap();
+        for n in 0..30_000 {
+            building.push(&key(2 * n), Some(&n.to_be_bytes())).unwrap();
+        }
+        building.end(&Disk).unwrap();
+        let run = Run::open(&path).unwrap();
+        assert!(run.blocks.len() > 4 * STRIDE, "{}", run.blocks.len());
+        let get = |key: &[u8]| run.get(key, hash(key)).unwrap().flatten();
+        for n in 0..30_000 {
+            assert_eq!(get(&key(2 * n)), Some(IVec::from(&n.to_be_bytes()[..])), "{n}");
+            assert_eq!(get(&key(2 * n + 1)), None, "{n}");
+        }
+        assert_eq!((get(b"a"), get(b"z")), (None, None));
     }
 
     #[test]
