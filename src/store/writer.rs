@@ -46,7 +46,7 @@ const STEP_PAUSE: Duration = Duration::from_millis(20);
 
 /// While mail comes in, one step of expiry comes after so many commits or so many events: fewer than a step removes, so that it keeps up.
 const COMMITS_PER_STEP: u32 = 16;
-const EVENTS_PER_STEP: u64 = 500;
+const EVENTS_PER_STEP: u64 = 1_000;
 
 /// With nothing to expire, the next look comes after so long.
 const EXPIRE_PAUSE: Duration = Duration::from_secs(60);
