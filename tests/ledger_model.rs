@@ -47,7 +47,7 @@ impl Kept {
         };
         self.next += 1;
         let status = mail.verdict.status;
-        let changes = rules.judge(&known, &Input::Mail(mail), self.next, at);
+        let changes = rules.judge(&mut known.clone(), &Input::Mail(mail), self.next, at);
         if let (Some(n), Some(person)) = (person, &changes.person) {
             self.persons.insert(n, person.clone());
         }
@@ -178,7 +178,7 @@ proptest! {
     fn nothing_known_makes_it_panic(known in known(), set in rules(), op in ops(), at in moment()) {
         for op in op {
             let Op::Mail { person, status, campaign, standing } = op else { continue };
-            let changes = set.judge(&known, &Input::Mail(mail(person, status, campaign, standing)), u64::MAX, at);
+            let changes = set.judge(&mut known.clone(), &Input::Mail(mail(person, status, campaign, standing)), u64::MAX, at);
             if let Some(person) = changes.person {
                 prop_assert!(person.counted.recent.len() <= RECENT.max(known.person.as_ref().map_or(0, |person| person.counted.recent.len())));
                 prop_assert!(standing != Standing::Full || person.counted.recent.len() <= RECENT);

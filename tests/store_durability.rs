@@ -255,6 +255,7 @@ async fn nothing_is_seen_before_it_is_durable_and_a_failed_sync_is_final() {
     entered.recv().unwrap();
     let seen = || store.person(key("alice@example.org")).unwrap().unwrap().counted.recent.len();
     let beat = store.last_beat();
+    store.nudge();
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     assert_eq!((seen(), store.last_event().unwrap()), (1, 1), "written, not yet synced; and a reader doesn't wait for it");
     assert!(futures_pending(&mut second).await);

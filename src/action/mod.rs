@@ -24,6 +24,7 @@ mod task;
 pub mod transport;
 mod url;
 pub mod webhook;
+mod wrapped;
 
 use std::{sync::Arc, time::Duration};
 

@@ -16,15 +16,16 @@ use lettre::{
     transport::smtp::{
         self,
         authentication::{Credentials, DEFAULT_MECHANISMS},
-        client::{AsyncSmtpConnection, TlsParameters},
+        client::{AsyncSmtpConnection, AsyncTokioStream, TlsParameters},
         commands::{Data, Mail, Rcpt},
         extension::{ClientId, Extension, MailBodyParameter, MailParameter},
     },
 };
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use super::{self as action, Relay, Security};
-use super::{clean, compose::Letter};
+use super::{clean, compose::Letter, wrapped};
 
 /// The whole dialogue with the relay.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -54,6 +55,7 @@ pub struct Transport {
     login: Option<(String, PathBuf)>,
     hello: ClientId,
     tls: OnceLock<TlsParameters>,
+    trust: OnceLock<TlsConnector>,
     deadline: Duration,
 }
 
@@ -65,6 +67,7 @@ impl Transport {
             login: mail.username.clone().zip(mail.password_file.clone()),
             hello: ClientId::Domain(hostname.to_owned()),
             tls: OnceLock::new(),
+            trust: OnceLock::new(),
             deadline: DEADLINE,
         }
     }
@@ -107,16 +110,13 @@ impl Transport {
 
     async fn connect(&self, host: &str, port: u16, security: Security) -> Result<AsyncSmtpConnection, SendError> {
         let lettre = |error: smtp::Error| SendError::Later(reason(&error));
-        if security == Security::Tls {
-            let tls = self.tls(host).map_err(lettre)?;
-            let wrapped = AsyncSmtpConnection::connect_tokio1((host, port), Some(self.deadline), &self.hello, Some(tls), None);
-            return wrapped.await.map_err(lettre);
-        }
-        let stream = TcpStream::connect((host, port)).await.map_err(|error| SendError::Later(format!("Connection error: {error}")))?;
-        // lettre writes the final dot by itself, so that Nagle's algorithm would hold it back until the relay's delayed acknowledgement of the
-        // mail: 40 ms. A connection that can't have it still works.
-        let _ = stream.set_nodelay(true);
-        let mut relay = AsyncSmtpConnection::connect_with_transport(Box::new(stream), &self.hello).await.map_err(lettre)?;
+        let failed = |error: io::Error| SendError::Later(format!("Connection error: {error}"));
+        let stream = wrapped::connect(host, port).await.map_err(failed)?;
+        let stream: Box<dyn AsyncTokioStream> = match security {
+            Security::Tls => Box::new(wrapped::wrap(stream, host, &self.trust()?).await.map_err(failed)?),
+            Security::None | Security::StartTls => Box::new(stream),
+        };
+        let mut relay = AsyncSmtpConnection::connect_with_transport(stream, &self.hello).await.map_err(lettre)?;
         if security == Security::StartTls {
             relay.starttls(self.tls(host).map_err(lettre)?, &self.hello).await.map_err(lettre)?;
         }
@@ -130,6 +130,15 @@ impl Transport {
         }
         let tls = TlsParameters::new(host.to_owned())?;
         Ok(self.tls.get_or_init(|| tls).clone())
+    }
+
+    /// The same for TLS from the first octet.
+    fn trust(&self) -> Result<TlsConnector, SendError> {
+        if let Some(trust) = self.trust.get() {
+            return Ok(trust.clone());
+        }
+        let trust = wrapped::trust().map_err(|error| SendError::Later(format!("TLS can't be set up: {error}")))?;
+        Ok(self.trust.get_or_init(|| trust).clone())
     }
 
     fn credentials(&self) -> Result<Option<Credentials>, SendError> {

@@ -16,9 +16,9 @@ const LOOK_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 const LET_GO: SignedDuration = SignedDuration::from_hours(24);
 
 impl Rules {
-    pub(super) fn fell_due(&self, known: &Known, timer: &TimerInput, event: Event) -> Changes {
+    pub(super) fn fell_due(&self, known: &mut Known, timer: &TimerInput, event: Event) -> Changes {
         let whom = timer.timer.person().or_else(|| known.held.as_ref().map(|held| held.person));
-        let mut act = Act::new(self, event, whom, known.person.clone());
+        let mut act = Act::new(self, event, whom, known.person.take());
         match &timer.timer {
             Timer::Step { sequence, .. } => act.step(sequence, timer),
             Timer::Resend { .. } => act.resend_now(timer),

@@ -8,8 +8,8 @@ use super::{
 use crate::action::{ReportTask, Task};
 
 impl Rules {
-    pub(super) fn by_hand(&self, known: &Known, hand: &HandInput, event: Event) -> Changes {
-        let mut act = Act::new(self, event, hand.person, hand.person.and(known.person.clone()));
+    pub(super) fn by_hand(&self, known: &mut Known, hand: &HandInput, event: Event) -> Changes {
+        let mut act = Act::new(self, event, hand.person, hand.person.and(known.person.take()));
         match &hand.act {
             Hand::Set { address, fields } => {
                 let person = act.known_as(address.as_deref());

@@ -26,9 +26,9 @@ pub fn domain_of<'a>(person: Option<&'a Person>, mail: &'a MailInput) -> Option<
 }
 
 impl Rules {
-    /// What `input` changes. `known` is as it was before; `id` and `at` are the new event's, where it isn't one of the past: that bears its own
+    /// What `input` changes. `known` is as it was before, and its person is taken out where that becomes the changed one; `id` and `at` are the new event's, where it isn't one of the past: that bears its own
     /// time, and what it sets off begins at `at`. Time and memory are bounded by the number of triggers and what a person may hold.
-    pub fn judge(&self, known: &Known, input: &Input, id: u64, at: Timestamp) -> Changes {
+    pub fn judge(&self, known: &mut Known, input: &Input, id: u64, at: Timestamp) -> Changes {
         match input {
             Input::Mail(mail) => self.mail(known, mail, id, at),
             Input::Hand(hand) => {
@@ -42,7 +42,7 @@ impl Rules {
         }
     }
 
-    fn mail(&self, known: &Known, mail: &MailInput, id: u64, now: Timestamp) -> Changes {
+    fn mail(&self, known: &mut Known, mail: &MailInput, id: u64, now: Timestamp) -> Changes {
         let at = mail.at(now);
         let event = MailEvent {
             id,
@@ -55,7 +55,7 @@ impl Rules {
             fired: Vec::new(),
             raw: None,
         };
-        let mut act = Act::new(self, Event::MailV1(event), mail.person, self.person_after(known, mail, id, at));
+        let mut act = Act::new(self, Event::MailV1(event), mail.person, self.person_after(&mut known.person, mail, id, at));
         act.at = now;
         act.fire = mail.import.is_none_or(|import| import.fire);
         act.original_whole = mail.original_whole;
@@ -73,13 +73,13 @@ impl Rules {
     }
 
     /// The person with this mail counted.
-    fn person_after(&self, known: &Known, mail: &MailInput, id: u64, at: Timestamp) -> Option<Person> {
+    fn person_after(&self, before: &mut Option<Person>, mail: &MailInput, id: u64, at: Timestamp) -> Option<Person> {
         mail.person?;
         if mail.standing == Standing::Own {
             return None;
         }
         let status = mail.verdict.status;
-        let mut person = known.person.clone().unwrap_or_default();
+        let mut person = before.take().unwrap_or_default();
         person.see(at);
         person.learn(mail.verdict.address.as_deref());
         let entry = Recent { at, status, campaign: mail.campaign.as_deref().map(Arc::from), event: id, cleared: false };

@@ -92,7 +92,7 @@ impl World {
     fn take(&mut self, rules: &Rules, mail: MailInput) -> Changes {
         self.id += 1;
         let (domain, campaign) = (mail.verdict.address.is_some(), mail.campaign.is_some());
-        let changes = rules.judge(&self.known, &Input::Mail(mail), self.id, self.at);
+        let changes = rules.judge(&mut self.known.clone(), &Input::Mail(mail), self.id, self.at);
         commit(&mut self.known, &changes, domain, campaign);
         changes
     }

@@ -16,6 +16,11 @@ pub const FIRST_GRANT: usize = 64 * 1024;
 /// Octets for which a mail is first given room, of those granted.
 const FIRST_ROOM: usize = 8 * 1024;
 
+/// A mail of more octets gets addresses for so many at once, or for as many as it may come to: beyond 32 MiB the C library asks the system for
+/// them, and gives them back when the mail is done.
+const LARGE: usize = 4 * 1024 * 1024;
+const ADDRESSES: usize = 33 * 1024 * 1024;
+
 /// What came in whole.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Frame {
@@ -311,11 +316,18 @@ impl Content {
         }
     }
 
-    /// Twice the room there is, up to what was granted: most mails are far smaller than that.
+    /// At first less than was granted: most mails are far smaller. Then all of it, since many mails that each leave smaller pieces behind would
+    /// take twice their memory. A large one gets addresses for all that it may come to, of which the system backs with memory what is written
+    /// to, so that it is never copied from one place to a larger one.
     fn make_room(&mut self, part: usize) {
         let needed = self.bytes.len().saturating_add(part);
         if needed > self.bytes.capacity() {
-            let room = self.bytes.capacity().saturating_mul(2).max(FIRST_ROOM).min(self.granted).max(needed);
+            let whole = self.limit.max(ADDRESSES).saturating_sub(self.bytes.len());
+            if needed > LARGE && self.bytes.try_reserve_exact(whole).is_ok() {
+                return;
+            }
+            let room = if needed <= FIRST_ROOM { FIRST_ROOM } else { self.granted };
+            let room = room.min(self.granted).max(needed);
             self.bytes.reserve_exact(room.saturating_sub(self.bytes.len()));
         }
     }

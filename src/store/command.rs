@@ -51,6 +51,8 @@ pub enum Command {
         step: erase::Step,
         reply: Sender<Result<(erase::Underway, u64), StoreError>>,
     },
+    /// Only to show that the writer lives.
+    Beat,
     Close {
         reply: Sender<Result<(), StoreError>>,
     },
@@ -90,7 +92,7 @@ impl Command {
                 fold.jobs_changed = true;
                 later(outbox::drop_job(&mut fold.rows, &mut fold.state, id), reply, answers)
             }
-            Command::Expire { .. } | Command::Tick { .. } | Command::Erase { .. } | Command::Close { .. } => Ok(()),
+            Command::Expire { .. } | Command::Tick { .. } | Command::Erase { .. } | Command::Beat | Command::Close { .. } => Ok(()),
         }
     }
 
@@ -103,6 +105,7 @@ impl Command {
             Command::Finish { reply, .. } | Command::Retry { reply, .. } | Command::Drop { reply, .. } => drop(reply.send(Err(error))),
             Command::Expire { reply } | Command::Tick { reply, .. } => drop(reply.send(Err(error))),
             Command::Erase { reply, .. } => drop(reply.send(Err(error))),
+            Command::Beat => {}
             Command::Close { reply } => drop(reply.send(Err(error))),
         }
     }

@@ -21,10 +21,10 @@ use crate::{
 
 /// Rows of each kind in one step; of events more, since most cost none.
 const ROWS: usize = 200;
-const EVENTS: usize = 1_000;
+const EVENTS: usize = 2_000;
 
 /// How much of a segment is read in one step.
-const BYTES: u64 = 512 << 10;
+const BYTES: u64 = 768 << 10;
 
 struct Step<'a> {
     rows: Overlay<'a>,

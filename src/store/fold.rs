@@ -49,6 +49,19 @@ pub struct Fold<'a> {
     persons_changed: BTreeSet<PersonKey>,
 }
 
+/// What rows beside a person's own tell of, as it was before an input.
+struct Before {
+    address: Option<String>,
+    sequences: Vec<String>,
+}
+
+impl Before {
+    fn of(person: Option<&Person>) -> Before {
+        let address = person.and_then(|person| person.address.clone());
+        Before { address, sequences: person.into_iter().flat_map(|person| person.sequences.keys().cloned()).collect() }
+    }
+}
+
 /// Under which names an input counts.
 struct Names {
     domain: Option<String>,
@@ -107,7 +120,7 @@ impl<'a> Fold<'a> {
             return Ok(Recorded { event: decode(&row, "a dedupe key")?, duplicate: true, fired: Vec::new(), guarded: None });
         }
         let (event, now) = self.stamp(now);
-        let (mut changes, names) = self.judge_mail(input, mail, event, now)?;
+        let (mut changes, names, before) = self.judge_mail(input, mail, event, now)?;
         if (mail.keep_raw || changes.keep_raw) && kept.is_none() {
             *kept = Some(self.raw.append(RAW, &[raw], self.state.last_at).map_err(StoreError::read)?);
             self.rows.put(keys::raw_segment(self.raw.tail().segment), encode(&self.state.last_at)?)?;
@@ -123,16 +136,17 @@ impl<'a> Fold<'a> {
         let mut digest = [0; keys::DEDUPE_OCTETS];
         digest.iter_mut().zip(mail.dedupe).for_each(|(to, from)| *to = from);
         // Of a mail of the past, too, jobs and tasks are made now.
-        self.write(digest, changes, event, now)?;
+        self.write(digest, changes, &before, event, now)?;
         Ok(Recorded { event, duplicate: false, fired, guarded })
     }
 
     /// An input that is no mail: it counts nowhere and bears no dedupe key.
     fn judge_and_write(&mut self, input: &Input, held: Option<Held>, now: Timestamp) -> Result<Recorded, StoreError> {
         let (event, at) = self.stamp(now);
-        let known = self.known_beside(input, held)?;
-        let changes = Arc::clone(&self.rules).judge(&known, input, event, at);
-        self.write([0; keys::DEDUPE_OCTETS], changes, event, at)?;
+        let mut known = self.known_beside(input, held)?;
+        let before = Before::of(known.person.as_ref());
+        let changes = Arc::clone(&self.rules).judge(&mut known, input, event, at);
+        self.write([0; keys::DEDUPE_OCTETS], changes, &before, event, at)?;
         if let Input::Hand(HandInput { act: Hand::TaskDone(id), .. }) = input
             && let Ok(id) = id.parse()
         {
@@ -168,23 +182,24 @@ impl<'a> Fold<'a> {
         (event, time(self.state.last_at))
     }
 
-    fn judge_mail(&mut self, input: &Input, mail: &MailInput, event: u64, now: Timestamp) -> Result<(Changes, Names), StoreError> {
+    fn judge_mail(&mut self, input: &Input, mail: &MailInput, event: u64, now: Timestamp) -> Result<(Changes, Names, Before), StoreError> {
         // Lent, not copied: a person may have 256 entries.
         let person = match mail.person {
             Some(key) => self.person(key)?.take(),
             None => None,
         };
+        let before = Before::of(person.as_ref());
         let mut known = Known { person, ..Known::default() };
         let mut names = Names { domain: None, campaign: None };
         // What may not fire is never compared with what was counted before.
         let changes = match mail.standing {
             Standing::Full => self.judge_counted(input, mail, event, now, &mut known, &mut names)?,
-            _ => self.rules.judge(&known, input, event, now),
+            _ => self.rules.judge(&mut known, input, event, now),
         };
-        if let Some(key) = mail.person {
-            self.persons.insert(key, known.person);
+        if let (Some(key), Some(unchanged)) = (mail.person, known.person) {
+            self.persons.insert(key, Some(unchanged));
         }
-        Ok((changes, names))
+        Ok((changes, names, before))
     }
 
     /// With the counts of all that it counts for.

@@ -130,7 +130,7 @@ pub trait Judge: Send + Sync {
         BTreeMap::new()
     }
     /// See [`Rules::judge`].
-    fn judge(&self, known: &Known, input: &Input, id: u64, at: Timestamp) -> Changes;
+    fn judge(&self, known: &mut Known, input: &Input, id: u64, at: Timestamp) -> Changes;
 }
 
 impl Judge for Rules {
@@ -150,7 +150,7 @@ impl Judge for Rules {
         Rules::plans(self, now)
     }
 
-    fn judge(&self, known: &Known, input: &Input, id: u64, at: Timestamp) -> Changes {
+    fn judge(&self, known: &mut Known, input: &Input, id: u64, at: Timestamp) -> Changes {
         Rules::judge(self, known, input, id, at)
     }
 }
@@ -248,7 +248,7 @@ impl Store {
         self.ask(move |reply| Command::Expire { reply })
     }
 
-    /// Runs all timers that are due now; else that happens by itself within half a second. Returns how many there were.
+    /// Runs all timers that are due now; else that happens by itself within seconds. Returns how many there were.
     pub fn tick(&self) -> impl Future<Output = Result<usize, StoreError>> + Send + use<> {
         self.ask(move |reply| Command::Tick { plan: false, reply })
     }
@@ -268,7 +268,14 @@ impl Store {
         self.shared.failure.subscribe()
     }
 
-    /// When the writer last showed that it lives. It does every half second at least unless it hangs, in a sync for instance, or failed.
+    /// Asks the writer to show that it lives, as soon as it has done what it is at.
+    pub fn nudge(&self) {
+        // One that has ended shows nothing.
+        let _ = self.commands.send(Command::Beat);
+    }
+
+    /// When the writer last showed that it lives. It does every five seconds at least, and when it is asked to ([`Store::nudge`]), unless it hangs,
+    /// in a sync for instance, or failed.
     pub fn last_beat(&self) -> Instant {
         self.shared.last_beat()
     }

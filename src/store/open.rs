@@ -25,7 +25,7 @@ use super::{
     segments::{Folder, Stream},
     shared::Shared,
     sled_log,
-    table::{Log, Table},
+    table::{Log, Table, patiently},
     timers,
     writer::Writer,
 };
@@ -160,7 +160,7 @@ pub fn open_sled(dir: &Path, cache_bytes: u64) -> Result<sled::Db, OpenError> {
     loop {
         let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
         // sled panics on some damage.
-        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+        let opened = patiently(|| catch_unwind(AssertUnwindSafe(|| config.open())));
         match opened.map_err(|_| OpenError::Damaged(format!("sled can't read {}", dir.display())))? {
             Ok(db) => return Ok(db),
             Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock") => {

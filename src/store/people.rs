@@ -35,12 +35,11 @@ pub struct TaskRow {
 }
 
 /// Members of sequences are found by the sequence.
-pub fn members(rows: &mut Overlay<'_>, key: PersonKey, before: Option<&Person>, after: &Person) -> Result<(), StoreError> {
-    let was = |name: &String| before.is_some_and(|person| person.sequences.contains_key(name));
-    for name in after.sequences.keys().filter(|name| !was(name)) {
+pub fn members(rows: &mut Overlay<'_>, key: PersonKey, before: &[String], after: &Person) -> Result<(), StoreError> {
+    for name in after.sequences.keys().filter(|name| !before.contains(name)) {
         rows.put(keys::member(name, key), encode(&())?)?;
     }
-    for name in before.into_iter().flat_map(|person| person.sequences.keys()).filter(|name| !after.sequences.contains_key(*name)) {
+    for name in before.iter().filter(|name| !after.sequences.contains_key(*name)) {
         rows.remove(keys::member(name, key))?;
     }
     Ok(())

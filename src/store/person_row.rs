@@ -11,14 +11,45 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     StoreError,
-    rows::{decode, encode, time},
+    rows::{decode, encode_long, time},
 };
 use crate::{
     ledger::{Counts, Field, Fired, Person, Place, Recent, Resending, Tally},
     taxonomy::Status,
 };
 
-#[derive(Serialize, Deserialize)]
+/// As long a row is at most, mostly, and so much longer with each event that is remembered.
+const OCTETS: usize = 256;
+const RECENT_OCTETS: usize = 12;
+
+/// The same as [`PersonRow`], lent: a person is written with every mail.
+#[derive(Serialize)]
+struct PersonSeen<'a> {
+    address: &'a Option<String>,
+    #[serde(with = "crate::stamp::option")]
+    first_seen: Option<Timestamp>,
+    #[serde(with = "crate::stamp::option")]
+    last_seen: Option<Timestamp>,
+    counted: TallySeen<'a>,
+    apart: TallySeen<'a>,
+    tags: &'a BTreeSet<String>,
+    fields: &'a BTreeMap<String, Field>,
+    suppressed: bool,
+    fired: &'a [Fired],
+    sequences: &'a BTreeMap<String, Place>,
+    resending: &'a Option<Resending>,
+}
+
+#[derive(Serialize)]
+struct TallySeen<'a> {
+    totals: &'a Counts,
+    campaigns: Vec<&'a str>,
+    recent: Vec<RecentRow>,
+    #[serde(with = "crate::stamp::option")]
+    last_bounce: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
 struct PersonRow {
     address: Option<String>,
     #[serde(with = "crate::stamp::option")]
@@ -35,7 +66,7 @@ struct PersonRow {
     resending: Option<Resending>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct TallyRow {
     totals: Counts,
     campaigns: Vec<String>,
@@ -56,19 +87,20 @@ struct RecentRow {
 }
 
 pub fn to_row(person: &Person) -> Result<Vec<u8>, StoreError> {
-    encode(&PersonRow {
-        address: person.address.clone(),
+    let row = PersonSeen {
+        address: &person.address,
         first_seen: person.first_seen,
         last_seen: person.last_seen,
-        counted: TallyRow::from(&person.counted),
-        apart: TallyRow::from(&person.apart),
-        tags: person.tags.clone(),
-        fields: person.fields.clone(),
+        counted: TallySeen::from(&person.counted),
+        apart: TallySeen::from(&person.apart),
+        tags: &person.tags,
+        fields: &person.fields,
         suppressed: person.suppressed,
-        fired: person.fired.clone(),
-        sequences: person.sequences.clone(),
-        resending: person.resending.clone(),
-    })
+        fired: &person.fired,
+        sequences: &person.sequences,
+        resending: &person.resending,
+    };
+    encode_long(&row, OCTETS + RECENT_OCTETS * (person.counted.recent.len() + person.apart.recent.len()))
 }
 
 pub fn from_row(bytes: &[u8]) -> Result<Person, StoreError> {
@@ -88,15 +120,15 @@ pub fn from_row(bytes: &[u8]) -> Result<Person, StoreError> {
     })
 }
 
-impl From<&Tally> for TallyRow {
-    fn from(tally: &Tally) -> TallyRow {
-        let mut campaigns: Vec<String> = Vec::new();
+impl<'a> From<&'a Tally> for TallySeen<'a> {
+    fn from(tally: &'a Tally) -> TallySeen<'a> {
+        let mut campaigns: Vec<&str> = Vec::new();
         let mut places: BTreeMap<&str, u16> = BTreeMap::new();
         let (mut at, mut event) = (0_i64, 0_u64);
         let recent = tally.recent.iter().map(|entry| {
             let campaign = entry.campaign.as_deref().map_or(0, |name| {
                 *places.entry(name).or_insert_with(|| {
-                    campaigns.push(name.to_owned());
+                    campaigns.push(name);
                     u16::try_from(campaigns.len()).unwrap_or(0)
                 })
             });
@@ -111,7 +143,7 @@ impl From<&Tally> for TallyRow {
             row
         });
         let recent = recent.collect();
-        TallyRow { totals: tally.totals.clone(), campaigns, recent, last_bounce: tally.last_bounce }
+        TallySeen { totals: &tally.totals, campaigns, recent, last_bounce: tally.last_bounce }
     }
 }
 

@@ -18,7 +18,14 @@ pub const SCHEMA: u8 = 3;
 const VERSION: u8 = 1;
 
 pub fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
-    postcard::to_extend(row, vec![VERSION]).map_err(StoreError::read)
+    encode_long(row, 16)
+}
+
+/// The same for a row of some `octets`: one allocation.
+pub fn encode_long<T: Serialize>(row: &T, octets: usize) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = Vec::with_capacity(octets);
+    bytes.push(VERSION);
+    postcard::to_extend(row, bytes).map_err(StoreError::read)
 }
 
 pub fn decode<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, StoreError> {
@@ -145,6 +152,9 @@ pub enum JobBody {
     V1 { id: JobId, task: Task, facts: Facts },
 }
 
+/// As long an event is at most, mostly.
+const EVENT_OCTETS: usize = 512;
+
 /// An event as its segment holds it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventRecord {
@@ -154,7 +164,9 @@ pub struct EventRecord {
 
 impl EventRecord {
     pub fn to_bytes(&self) -> Result<Vec<u8>, StoreError> {
-        postcard::to_extend(&self.event, self.dedupe.to_vec()).map_err(StoreError::read)
+        let mut bytes = Vec::with_capacity(EVENT_OCTETS);
+        bytes.extend_from_slice(&self.dedupe);
+        postcard::to_extend(&self.event, bytes).map_err(StoreError::read)
     }
 
     pub fn from_bytes(bytes: &[u8]) -> Result<EventRecord, StoreError> {

@@ -1,7 +1,8 @@
 //! Counts of domains, campaigns and all while a batch is folded: read once, counted up in memory, written once.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use hashbrown::{Equivalent, HashMap};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
@@ -27,6 +28,16 @@ const NAME_OCTETS: usize = 255;
 
 /// The hours of older days are of no use to any window, see [`crate::ledger::HOURS_REACH`]; a day that is written has its hours read, too.
 const HOUR_DAYS: u32 = 9;
+
+/// A scope as it is looked up: its name lent.
+#[derive(Hash)]
+struct Of<'a>(ScopeKind, &'a str);
+
+impl Equivalent<(ScopeKind, String)> for Of<'_> {
+    fn equivalent(&self, (kind, name): &(ScopeKind, String)) -> bool {
+        self.0 == *kind && self.1 == name
+    }
+}
 
 #[derive(Default)]
 pub struct Scopes {
@@ -55,7 +66,7 @@ impl Scopes {
     pub fn resolve(&mut self, rows: &Overlay<'_>, state: &mut State, kind: ScopeKind, name: &str) -> Result<String, StoreError> {
         let most = self.names;
         let sane = name.len() <= NAME_OCTETS && !name.chars().any(char::is_control);
-        if sane && (self.loaded.contains_key(&(kind, name.to_owned())) || rows.get(&keys::totals(kind, name))?.is_some()) {
+        if sane && (self.loaded.contains_key(&Of(kind, name)) || rows.get(&keys::totals(kind, name))?.is_some()) {
             return Ok(name.to_owned());
         }
         match state.names(kind) {
@@ -89,7 +100,7 @@ impl Scopes {
     }
 
     pub fn restore(&mut self, kind: ScopeKind, name: &str, scope: Scope) {
-        if let Some(loaded) = self.loaded.get_mut(&(kind, name.to_owned())) {
+        if let Some(loaded) = self.loaded.get_mut(&Of(kind, name)) {
             loaded.scope = scope;
         }
     }
@@ -128,16 +139,15 @@ impl Scopes {
     }
 
     fn load(&mut self, rows: &Overlay<'_>, kind: ScopeKind, name: &str) -> Result<&mut Loaded, StoreError> {
-        let key = (kind, name.to_owned());
-        if !self.loaded.contains_key(&key) {
+        if !self.loaded.contains_key(&Of(kind, name)) {
             let row = match rows.get(&keys::totals(kind, name))? {
                 Some(row) => decode(&row, "totals")?,
                 None => TotalsRow::default(),
             };
             let scope = Scope { totals: row.totals, fired: row.fired, ..Scope::default() };
-            self.loaded.insert(key.clone(), Loaded { scope, ..Loaded::default() });
+            self.loaded.insert((kind, name.to_owned()), Loaded { scope, ..Loaded::default() });
         }
-        self.loaded.get_mut(&key).ok_or_else(|| StoreError::damaged("a scope that went away"))
+        self.loaded.get_mut(&Of(kind, name)).ok_or_else(|| StoreError::damaged("a scope that went away"))
     }
 }
 

@@ -38,15 +38,15 @@ const BATCH_BYTES: usize = 8 << 20;
 /// The most timers of one turn: mail that waits comes in between.
 const TIMERS: usize = 256;
 
-/// How long an idle writer waits before it shows that it lives.
-const BEAT: Duration = Duration::from_millis(500);
+/// How long an idle writer waits before it shows that it lives, unless it is asked to.
+const BEAT: Duration = Duration::from_secs(5);
 
 /// The same while there is more to expire.
 const STEP_PAUSE: Duration = Duration::from_millis(20);
 
 /// While mail comes in, one step of expiry comes after so many commits or so many events: fewer than a step removes, so that it keeps up.
 const COMMITS_PER_STEP: u32 = 16;
-const EVENTS_PER_STEP: u64 = 500;
+const EVENTS_PER_STEP: u64 = 1_000;
 
 /// With nothing to expire, the next look comes after so long.
 const EXPIRE_PAUSE: Duration = Duration::from_secs(60);

@@ -5,6 +5,7 @@
 mod support;
 
 mod classify;
+mod idle;
 mod intake;
 mod ledger;
 mod load;
@@ -21,8 +22,14 @@ use std::{
 
 type Bench = fn(&mut dyn Write, bool) -> io::Result<()>;
 
-const BENCHES: [(&str, Bench); 5] =
-    [("intake", intake::run), ("trigger", trigger::run), ("targets", targets::run), ("classify", classify::run), ("ledger", ledger::run)];
+const BENCHES: [(&str, Bench); 6] = [
+    ("intake", intake::run),
+    ("trigger", trigger::run),
+    ("targets", targets::run),
+    ("classify", classify::run),
+    ("ledger", ledger::run),
+    ("idle", idle::run),
+];
 
 fn main() -> io::Result<()> {
     if ledger::part_asked()? {

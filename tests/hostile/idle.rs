@@ -40,8 +40,8 @@ fn an_idle_daemon_hardly_moves() {
     let before = sleeps(daemon.pid());
     std::thread::sleep(Duration::from_secs(2));
     let woken = sleeps(daemon.pid()) - before;
-    // Seven a second are sled's pool of threads, two the store's beat that the watchdog looks at.
-    assert!(woken <= 40, "{woken} in two seconds");
+    // Sled's own threads would be seven a second. Looks at the room on the disk and the like come every few seconds.
+    assert!(woken < 14, "{woken} in two seconds");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

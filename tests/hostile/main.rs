@@ -16,6 +16,7 @@ mod support;
 
 mod bombs;
 mod crowd;
+mod deadlines;
 mod forged;
 mod idle;
 mod memory;

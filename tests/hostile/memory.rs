@@ -1,7 +1,9 @@
 //! A thousand sessions that send big mails at one time: those for which there is memory are taken, the others asked to come again, and the daemon
 //! stays within the budget. Unoptimized, the mails are smaller; what all of them want is far more than the budget all the same.
+//!
+//! BOUNCED_BINARY names the build, BOUNCED_MAIL_OCTETS how big each mail is: 10000000 for a release build.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, env, sync::Arc};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt},
@@ -18,12 +20,16 @@ use crate::{
 };
 
 const SESSIONS: usize = 1000;
-const MAIL: usize = if cfg!(debug_assertions) { 300_000 } else { 10_000_000 };
 const BUDGET_KIB: u64 = 64 * 1024;
 /// What a connection may cost while it talks: its state, a read, and what the allocator rounds up.
 const SESSION_KIB: u64 = 24;
 /// Mails that are told at this moment are decoded, and the store has its cache.
 const BESIDES_KIB: u64 = 64 * 1024;
+
+fn octets() -> usize {
+    let usual = if cfg!(debug_assertions) { 300_000 } else { 10_000_000 };
+    env::var("BOUNCED_MAIL_OCTETS").map_or(usual, |text| text.parse().expect("a number of octets"))
+}
 
 /// The code with which the mail ended, and whether it was before its content.
 async fn send(mut client: Client<tokio::net::TcpStream>, rcpt: String, together: Arc<Barrier>) -> (String, bool) {
@@ -37,7 +43,7 @@ async fn send(mut client: Client<tokio::net::TcpStream>, rcpt: String, together:
     let block = format!("{}\r\n", "x".repeat(998)).repeat(50);
     client.send("Subject: big\r\n\r\n").await;
     // Gigabytes go to a daemon that stops reading now and then: that takes as long as it takes.
-    for _ in 0..MAIL / block.len() {
+    for _ in 0..octets() / block.len() {
         client.0.write_all(block.as_bytes()).await.unwrap();
     }
     client.0.write_all(b".\r\n").await.unwrap();
@@ -65,7 +71,7 @@ async fn a_thousand_big_mails_at_once() {
         *ended.entry(end).or_default() += 1;
     }
     let grown = kib(daemon.pid(), "VmHWM") - before;
-    println!("{SESSIONS} sessions, {MAIL} octets each: {ended:?}; memory {before} KiB idle, {grown} KiB more at most");
+    println!("{SESSIONS} sessions, {} octets each: {ended:?}; memory {before} KiB idle, {grown} KiB more at most", octets());
     let of = |code: &str| ended.iter().filter(|((ended, _), _)| ended == code).map(|(_, count)| count).sum::<usize>();
     assert_eq!(of("250") + of("452"), SESSIONS, "{ended:?}");
     assert!(of("452") > 0 && of("250") > 0, "{ended:?}");

@@ -16,7 +16,7 @@ use crate::{
     crowd::{Plain, alone, caps, descriptors, idle},
     support::{
         client::stuffed,
-        daemon::{Daemon, Setup},
+        daemon::{Daemon, Setup, binary},
         mails::Bounce,
     },
 };
@@ -24,7 +24,9 @@ use crate::{
 const CAP: usize = 2000;
 
 pub fn start(cap: usize) -> (Daemon, Arc<Codec>) {
-    let daemon = Setup::new("smtp://127.0.0.1:9").with(&caps(cap)).start();
+    let mut daemon = Setup::new("smtp://127.0.0.1:9").with(&caps(cap)).asleep();
+    daemon.binary = binary();
+    daemon.start();
     let codec = Config::load(&daemon.setup.config_path()).unwrap().verp.codec;
     (daemon, codec)
 }
@@ -34,7 +36,7 @@ pub fn today() -> i32 {
 }
 
 /// One bounce, distinct by its number.
-async fn bounce(client: &mut Plain, codec: &Codec, serial: u64) {
+pub async fn bounce(client: &mut Plain, codec: &Codec, serial: u64) {
     let person = format!("person{serial}@example.org");
     let rcpt = codec.encode(&person, None, None, today()).unwrap();
     client.envelope(&rcpt).await;

@@ -101,10 +101,14 @@ impl Daemon {
         }
     }
 
-    /// How long ago the store's writer went round.
+    /// How long ago the store's writer went round; asks it to, so that it has when this is asked next.
     pub fn beat_age(&self) -> impl Fn() -> Duration + Send + Sync + use<> {
         let store = self.store.clone();
-        move || Instant::now().saturating_duration_since(store.last_beat())
+        move || {
+            let age = Instant::now().saturating_duration_since(store.last_beat());
+            store.nudge();
+            age
+        }
     }
 
     /// The operator hears by mail that the store failed, before the daemon ends of it.

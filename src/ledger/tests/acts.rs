@@ -129,7 +129,7 @@ fn of_a_guarded_domain_it_waits_and_the_rest_goes_on() {
     world.known.held = Some(held.clone());
     world.known.guard = Some(GuardState { since: world.at, hard_bounces: 201, waiting: 1, ending: Some(Ending::Release) });
     let timer = TimerInput { timer: Timer::Guard { domain: "example.org".into() }, due: world.at, facts: None };
-    let done = rules.judge(&world.known, &Input::Timer(timer), 2, world.at);
+    let done = rules.judge(&mut world.known.clone(), &Input::Timer(timer), 2, world.at);
     let person = done.person.unwrap();
     assert_eq!((person.tags.len(), person.suppressed, person.counted.totals.len(), done.collected.len()), (1, true, 0, 1));
     // Only hard bounces are meant by it.

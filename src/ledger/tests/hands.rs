@@ -7,7 +7,7 @@ const WHOM: PersonKey = PersonKey([7; 10]);
 impl World {
     fn by_hand(&mut self, rules: &Rules, person: Option<PersonKey>, act: Hand) -> Changes {
         self.id += 1;
-        let changes = rules.judge(&self.known, &Input::Hand(HandInput { person, act: act.clone() }), self.id, self.at);
+        let changes = rules.judge(&mut self.known.clone(), &Input::Hand(HandInput { person, act: act.clone() }), self.id, self.at);
         let Event::HandV1(event) = &changes.event else { panic!("{:?}", changes.event) };
         assert_eq!((event.id, event.at, event.person, &event.act), (self.id, self.at, person, &act));
         assert!(!changes.counted && changes.fired.is_empty());
@@ -115,7 +115,7 @@ fn a_guard_ends_in_its_time() {
     let mut due = |rules: &Rules, guard: Option<GuardState>| {
         world.known.guard = guard;
         let input = Input::Timer(TimerInput { timer: Timer::Guard { domain: domain.clone() }, due: world.at, facts: None });
-        let changes = rules.judge(&world.known, &input, 1, world.at);
+        let changes = rules.judge(&mut world.known.clone(), &input, 1, world.at);
         (changes.guard, changes.timers.len())
     };
     let of = |since, ending| Some(GuardState { since, ending, ..guard });
@@ -149,7 +149,7 @@ fn when_a_report_goes_out() {
         rules.reports.insert("r".into(), report_rule(active, send_empty));
         world.known.report = Some(ReportState { open: 4, people, next: None, last: None });
         let fell_due = Input::Timer(TimerInput { timer: timer.clone(), due: at, facts: None });
-        let due = rules.judge(&world.known, &fell_due, 1, at);
+        let due = rules.judge(&mut world.known.clone(), &fell_due, 1, at);
         let hand = world.by_hand(&rules, None, Hand::Send("r".into()));
         for (changes, goes) in [(due, by_timer), (hand, by_hand)] {
             let sent = changes.jobs.iter().map(|job| match &job.task {
@@ -179,7 +179,7 @@ fn a_schedule_goes_on_whether_or_not_one_was_sent() {
         let next = if due_by_it { world.at } else { world.at + DAY };
         world.known.report = Some(ReportState { open: 0, people, next: Some(next), last: None });
         let timer = TimerInput { timer: Timer::Report { name: "r".into() }, due: world.at, facts: None };
-        let changes = rules.judge(&world.known, &Input::Timer(timer), 1, world.at);
+        let changes = rules.judge(&mut world.known.clone(), &Input::Timer(timer), 1, world.at);
         assert_eq!((changes.jobs.len(), changes.timers.len()), (sent, usize::from(due_by_it)));
         assert_eq!(changes.report.unwrap().1.next, Some(world.at + DAY), "a step's delivery leaves the schedule as it is");
     }

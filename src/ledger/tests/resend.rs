@@ -27,7 +27,7 @@ fn a_mail_is_sent_again_so_often_and_no_more() {
         world.at = due;
         world.id += 1;
         let fell = Input::Timer(TimerInput { timer: Timer::Resend { person }, due, facts });
-        let sent = rules.judge(&world.known, &fell, world.id, world.at);
+        let sent = rules.judge(&mut world.known.clone(), &fell, world.id, world.at);
         assert!(matches!(sent.jobs.as_slice(), [JobDraft { task: Task::Resend(_), .. }]), "{:?}", sent.jobs);
         world.known.person = sent.person;
         changes = world.take(&rules, full());

@@ -59,7 +59,7 @@ impl World {
             let Some(at) = timers.iter().position(|timer| timer.due <= self.at) else { return all };
             let timer = timers.remove(at);
             self.id += 1;
-            let changes = rules.judge(&self.known, &Input::Timer(timer), self.id, self.at);
+            let changes = rules.judge(&mut self.known.clone(), &Input::Timer(timer), self.id, self.at);
             self.known.person.clone_from(&changes.person);
             apply(timers, &changes);
             all.push(changes);
@@ -164,7 +164,7 @@ fn a_timer_whose_reason_has_gone_does_nothing() {
     world.run_due(&rules, &mut stale);
     assert_eq!((world.tags().as_str(), stale.len()), ("", 0), "of another time");
     world.known.person = None;
-    let nobody = rules.judge(&world.known, &Input::Timer(timers.remove(0)), 9, world.at);
+    let nobody = rules.judge(&mut world.known.clone(), &Input::Timer(timers.remove(0)), 9, world.at);
     assert_eq!((nobody.person, nobody.timers.len()), (None, 0), "of somebody who was forgotten");
 }
 

@@ -13,7 +13,7 @@ use super::{
         segments::{COMMIT, EVENT, JOB},
         timers,
     },
-    Fold,
+    Before, Fold,
 };
 use crate::{
     action::Task,
@@ -34,6 +34,7 @@ impl Fold<'_> {
         &mut self,
         dedupe: [u8; keys::DEDUPE_OCTETS],
         changes: Changes,
+        before: &Before,
         event: u64,
         at: Timestamp,
     ) -> Result<(), StoreError> {
@@ -67,9 +68,8 @@ impl Fold<'_> {
             people::collect(&mut self.rows, key, collected)?;
         }
         if let Some(person) = changes.person {
-            self.index(key, &person)?;
-            let before = self.persons.get(&key).and_then(Option::as_ref);
-            people::members(&mut self.rows, key, before, &person)?;
+            self.index(key, before, &person)?;
+            people::members(&mut self.rows, key, &before.sequences, &person)?;
             self.persons.insert(key, Some(person));
             self.persons_changed.insert(key);
         }
@@ -111,10 +111,9 @@ impl Fold<'_> {
     }
 
     /// Lets a person be found by an address that isn't their own key.
-    fn index(&mut self, key: PersonKey, person: &Person) -> Result<(), StoreError> {
+    fn index(&mut self, key: PersonKey, before: &Before, person: &Person) -> Result<(), StoreError> {
         let Some(address) = person.address.as_deref() else { return Ok(()) };
-        let known = self.persons.get(&key).and_then(|before| before.as_ref()).and_then(|before| before.address.as_deref());
-        if known == Some(address) || self.own_key.as_ref().is_some_and(|own_key| own_key(address) == key) {
+        if before.address.as_deref() == Some(address) || self.own_key.as_ref().is_some_and(|own_key| own_key(address) == key) {
             return Ok(());
         }
         let row = keys::address(address);

@@ -29,6 +29,7 @@ use super::{
     journal::{Journal, Replayed},
     journal_dir,
     manifest::{Manifest, Named},
+    patient::patiently,
     range::{Merged, Source},
     run::{Building, Run},
     run_path, runs_dir,
@@ -249,8 +250,7 @@ impl<P: Platter> Works<P> {
     fn commit(&self, mut batch: sled::Batch, manifest: &mut Manifest, next: Manifest) -> Result<(), StoreError> {
         batch.insert(keys::MANIFEST, next.to_row()?);
         let (sled, path) = (&self.table.sled, self.table.dir.join("db"));
-        sled.apply_batch(batch)?;
-        sled.flush()?;
+        patiently(|| sled.apply_batch(batch).and_then(|()| sled.flush()))?;
         let file: File = OpenOptions::new().write(true).open(&path).map_err(StoreError::fatal)?;
         // sled's flush makes nothing durable on Linux.
         self.platter.sync(&file, &path).map_err(StoreError::fatal)?;

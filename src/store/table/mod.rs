@@ -21,6 +21,7 @@ mod journal;
 mod keeper;
 mod load;
 mod manifest;
+mod patient;
 mod range;
 mod run;
 
@@ -37,7 +38,7 @@ use std::{
 
 use sled::IVec;
 
-pub use self::{journal::Replayed, keeper::Log, load::Load, range::Range};
+pub use self::{journal::Replayed, keeper::Log, load::Load, patient::patiently, range::Range};
 use self::{
     manifest::Manifest,
     range::{Merged, Source, Walk, borrowed, first_of, frozen, last_of},
@@ -154,7 +155,7 @@ impl Table {
         let mut batch = sled::Batch::default();
         rows.into_iter().filter_map(|(key, value)| Some((key, value?))).for_each(|(key, value)| batch.insert(key, value));
         batch.insert(keys::MANIFEST, self.manifest().to_row().map_err(open::damaged)?);
-        self.sled.apply_batch(batch).and_then(|()| self.sled.flush()).map(drop).map_err(open::damaged)
+        patiently(|| self.sled.apply_batch(batch).and_then(|()| self.sled.flush())).map(drop).map_err(open::damaged)
     }
 
     /// With an empty journal: from then on one that is missing is damage.

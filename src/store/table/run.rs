@@ -1,12 +1,13 @@
 //! A run: rows in the order of their keys in a file that never changes. Where a row was removed, that it is gone stands in its place, to hide
 //! what older runs hold.
 //!
-//! The file: blocks of some 4 KiB, each of rows (length of key, key, length of value and one, or 0 for gone, value) and a CRC-32; then the
-//! foot: each block's first key and length, and the filter; the foot's length, its CRC-32 and a magic number. The foot is held in memory, some 14 bits
+//! The file: blocks of some 2 KiB, each of rows (length of key, key, length of value and one, or 0 for gone, value) and a CRC-32; then the
+//! foot: each block's first key and length, and the filter; the foot's length, its CRC-32 and a magic number. The foot is held in memory, some 26 bits
 //! a row; a row costs one read of a block. Every read checks the CRC. A run counts once the manifest names it, see [`super::keeper`]; it was
 //! synced before.
 
 use std::{
+    cell::RefCell,
     fs::{File, OpenOptions},
     io::{self, BufWriter, Write},
     os::unix::fs::{FileExt, OpenOptionsExt},
@@ -23,7 +24,10 @@ use super::{
 };
 
 /// A block ends with the row that makes it so long.
-const BLOCK: usize = 4_096;
+const BLOCK: usize = 2_048;
+
+/// See [`Run::strides`].
+const STRIDE: usize = 64;
 
 const MAGIC: &[u8; 8] = b"bncrun1\n";
 
@@ -45,6 +49,18 @@ struct Block {
     length: u32,
 }
 
+thread_local! {
+    /// What was read last: a new buffer for each block costs more than the reading.
+    static READ: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The first eight octets of a key, as a number that is in the order of the keys.
+fn begin(key: &[u8]) -> u64 {
+    let mut octets = [0; 8];
+    octets.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
+    u64::from_be_bytes(octets)
+}
+
 /// An open run.
 pub struct Run {
     path: PathBuf,
@@ -52,6 +68,10 @@ pub struct Run {
     rows: u64,
     octets: u64,
     blocks: Vec<Block>,
+    /// How each block's first key begins, see [`begin`], and every [`STRIDE`]th of these: a search there stays within the processor's cache,
+    /// where one in the keys themselves would wait for memory at each step.
+    begins: Vec<u64>,
+    strides: Vec<u64>,
     filter: Filter,
 }
 
@@ -79,8 +99,10 @@ impl Run {
             offset += u64::from(length);
             block
         };
-        let blocks = foot.blocks.into_iter().map(block).collect();
-        Ok(Run { path: path.to_owned(), file, rows: foot.rows, octets, blocks, filter })
+        let blocks: Vec<Block> = foot.blocks.into_iter().map(block).collect();
+        let begins: Vec<u64> = blocks.iter().map(|block| begin(&block.first)).collect();
+        let strides = begins.iter().copied().step_by(STRIDE).collect();
+        Ok(Run { path: path.to_owned(), file, rows: foot.rows, octets, blocks, begins, strides, filter })
     }
 
     /// Gone rows among them.
@@ -99,32 +121,42 @@ impl Run {
             return Ok(None);
         }
         let Some(place) = self.block_of(key) else { return Ok(None) };
-        let bytes = self.block(place)?;
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            let (found, value, after) = row(rest).ok_or_else(|| self.damaged())?;
-            if found == key {
-                return Ok(Some(value.map(IVec::from)));
+        READ.with_borrow_mut(|bytes| {
+            self.block(place, bytes)?;
+            let mut rest = &bytes[..];
+            while !rest.is_empty() {
+                let (found, value, after) = row(rest).ok_or_else(|| self.damaged())?;
+                if found == key {
+                    return Ok(Some(value.map(IVec::from)));
+                }
+                rest = after;
             }
-            rest = after;
-        }
-        Ok(None)
+            Ok(None)
+        })
     }
 
     /// The last block that begins at or before `key`.
     fn block_of(&self, key: &[u8]) -> Option<usize> {
-        self.blocks.partition_point(|block| &*block.first <= key).checked_sub(1)
+        let wanted = begin(key);
+        let stride = self.strides.partition_point(|each| *each < wanted);
+        let (from, to) = (stride.saturating_sub(1) * STRIDE, (stride * STRIDE).min(self.begins.len()));
+        let before = from + self.begins.get(from..to)?.partition_point(|each| *each < wanted);
+        let alike = self.begins.get(before..)?.iter().take_while(|each| **each == wanted).count();
+        let alike = self.blocks.get(before..before.saturating_add(alike))?;
+        before.saturating_add(alike.partition_point(|block| &*block.first <= key)).checked_sub(1)
     }
 
-    fn block(&self, place: usize) -> Result<Vec<u8>, StoreError> {
+    /// Reads a block in place of what `bytes` held.
+    fn block(&self, place: usize, bytes: &mut Vec<u8>) -> Result<(), StoreError> {
         let block = self.blocks.get(place).ok_or_else(|| self.damaged())?;
-        let mut bytes = vec![0; usize::try_from(block.length).map_err(StoreError::read)?];
-        self.file.read_exact_at(&mut bytes, block.offset).map_err(StoreError::read)?;
-        let crc = bytes.split_off(bytes.len().saturating_sub(4));
-        if crc != crc32fast::hash(&bytes).to_le_bytes() {
+        bytes.resize(usize::try_from(block.length).map_err(StoreError::read)?, 0);
+        self.file.read_exact_at(bytes, block.offset).map_err(StoreError::read)?;
+        let (rows, crc) = bytes.split_last_chunk::<4>().ok_or_else(|| self.damaged())?;
+        if *crc != crc32fast::hash(rows).to_le_bytes() {
             return Err(self.damaged());
         }
-        Ok(bytes)
+        bytes.truncate(rows.len());
+        Ok(())
     }
 
     fn damaged(&self) -> StoreError {
@@ -156,10 +188,10 @@ impl Iterator for Rows {
                 if self.next >= self.run.blocks.len() {
                     return None;
                 }
-                match self.run.block(self.next) {
-                    Ok(bytes) => (self.bytes, self.at, self.next) = (bytes, 0, self.next + 1),
+                match self.run.block(self.next, &mut self.bytes) {
+                    Ok(()) => (self.at, self.next) = (0, self.next + 1),
                     Err(error) => {
-                        self.next = usize::MAX;
+                        (self.next, self.at) = (usize::MAX, usize::MAX);
                         return Some(Err(error));
                     }
                 }
@@ -315,6 +347,22 @@ mod tests {
         assert_eq!(keys(4_001), [4_002_u32, 4_004].map(|n| IVec::from(&n.to_be_bytes()[..])));
         assert_eq!(keys(5_998).len(), 1);
         assert_eq!(keys(5_999).len(), 0);
+        // Of more blocks than a stride has, by keys of which many begin alike, each is found.
+        let path = dir.path().join("2.run");
+        let key = |n: u32| format!("t{:04}of-one-name-{n:06}", n / 3_000).into_bytes();
+        let mut building = Building::new(&path, 30_000).unwrap();
+        for n in 0..30_000 {
+            building.push(&key(2 * n), Some(&n.to_be_bytes())).unwrap();
+        }
+        building.end(&Disk).unwrap();
+        let run = Run::open(&path).unwrap();
+        assert!(run.blocks.len() > 4 * STRIDE, "{}", run.blocks.len());
+        let get = |key: &[u8]| run.get(key, hash(key)).unwrap().flatten();
+        for n in 0..30_000 {
+            assert_eq!(get(&key(2 * n)), Some(IVec::from(&n.to_be_bytes()[..])), "{n}");
+            assert_eq!(get(&key(2 * n + 1)), None, "{n}");
+        }
+        assert_eq!((get(b"a"), get(b"z")), (None, None));
     }
 
     #[test]
