@@ -281,19 +281,25 @@ const SYSTEM: &[&str] = &[
     "postmaster",
     "post_master",
     "post-master",
-    "hostmaster",
     "delist",
-    "helpdesk",
-    "support",
-    "noreply",
-    "no-reply",
-    "root",
 ];
+
+/// Local parts of those who help: seldom who failed, unless nobody else is named.
+const ROLES: &[&str] = &["hostmaster", "helpdesk", "support", "noreply", "no-reply", "root"];
 
 /// An address of the mail system itself, or of those who help.
 pub fn system_address(address: &str) -> bool {
     let local = address.split('@').next().unwrap_or_default();
-    SYSTEM.contains(&local) || local.starts_with("abuse") || local.starts_with("mailer-daemon") || local.starts_with("postmaster")
+    SYSTEM.contains(&local)
+        || role_address(address)
+        || local.starts_with("abuse")
+        || local.starts_with("mailer-daemon")
+        || local.starts_with("postmaster")
+}
+
+/// An address of those who help.
+pub fn role_address(address: &str) -> bool {
+    ROLES.contains(&address.split('@').next().unwrap_or_default())
 }
 
 pub fn distinct(list: Vec<String>) -> Vec<String> {

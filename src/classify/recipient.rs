@@ -105,12 +105,14 @@ fn unlisted<'a>(report: &'a Report, prose: &Prose) -> Vec<Recipient<'a>> {
     }
     let local = || local_part(report, prose, &original);
     let single = |list: Vec<String>| list.into_iter().next();
+    let all_named = || prose.named().introduced.iter().chain(&prose.named().mentioned);
     let told = |list: &[String]| strange(list).into_iter().find(|one| !new(one));
     let one = told(&prose.named().introduced)
         .or_else(local)
         .or_else(|| told(&prose.named().mentioned))
         .or_else(|| single(original.clone()).filter(|_| original.len() == 1))
-        .or_else(|| single(headed));
+        .or_else(|| single(headed))
+        .or_else(|| all_named().find(|one| prose::role_address(one) && !own.contains(one)).cloned());
     one.map(named).into_iter().collect()
 }
 
