@@ -115,7 +115,12 @@ impl Prose {
             if transcript.takes(line) {
                 continue;
             }
-            if let Some((address, rest)) = head(line, before) {
+            let beside = listed(line, before);
+            if !beside.is_empty() {
+                let new: Vec<String> = beside.into_iter().filter(|one| self.sections.iter().all(|known| known.address != *one)).collect();
+                self.sections.extend(new.into_iter().take(MAX_HEADS).map(|address| Section { address, text: String::new() }));
+                current = self.sections.len().checked_sub(1);
+            } else if let Some((address, rest)) = head(line, before) {
                 let known = self.sections.iter().position(|section| section.address == address);
                 current = known.or_else(|| {
                     (self.sections.len() < MAX_HEADS).then(|| {
@@ -177,6 +182,14 @@ impl Named {
             mentioned: strange(addresses(human)),
         }
     }
+}
+
+/// The addresses of a line that has several and nothing else, no header's second line.
+fn listed(line: &str, before: &str) -> Vec<String> {
+    let found: Vec<String> = if line.matches('@').count() > 1 && !before.trim_end().ends_with(',') { addresses(line) } else { Vec::new() };
+    let words = line.split([',', ';', ' ', '\t', '<', '>']).filter(|word| !word.is_empty());
+    let all = words.clone().count() == found.len() && words.into_iter().all(|word| word.contains('@'));
+    if all && found.len() > 1 && !found.iter().any(|one| system_address(one)) { found } else { Vec::new() }
 }
 
 /// A line that begins with an address: the address and what follows on the line.
