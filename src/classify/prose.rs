@@ -74,6 +74,10 @@ static NOT_FAILED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"(?i)(?:^\s*to the address|sent by|from|sender|return address|reply-to|contact|postmaster|administrator|absender|expéditeur|remitente|mittente|remetente)\s*[:.]?\s*$").ok()
 });
 
+/// What the names of files that are refused end in: they stand alone on a line, too.
+const FILES: &[&str] =
+    &["zip", "rar", "7z", "exe", "doc", "docx", "docm", "xls", "xlsx", "xlsm", "pdf", "js", "vbs", "scr", "pif", "bat", "cmd", "html"];
+
 /// Software that names its recipients in a line of its own with a label.
 static LABEL: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"(?i)^(?:to|recipients?|recipient address|final[- ]recipient|original[- ]recipient|intended recipient|failed recipients?|failed address|failed addresses|addressed to|delivery to|mail to|rcpt to|for|user|address|e-?mail|e-?mail address|empfänger|an|destinataire|à|destinatario|para|destinatário|a|odbiorca|do|geadresseerde|aan|till|til|кому|получатель|адрес|宛先|收件人|收件者|받는 사람)\s*[:=]\s*(?:rfc822;|smtp:)?\s*$").ok()
@@ -251,7 +255,8 @@ fn alone(line: &str, before: &str) -> Option<String> {
     let fits = (2..=64).contains(&word.len())
         && !word.contains(['@', '/', '\\', ':', '=', '*', '-'])
         && word.chars().all(|c| super::text::is_local(c) && !super::text::wide(c));
-    (announced && fits && word.contains(char::is_alphabetic)).then(|| word.to_lowercase())
+    let file = word.rsplit_once('.').is_some_and(|(_, kind)| FILES.iter().any(|known| kind.eq_ignore_ascii_case(known)));
+    (announced && fits && !file && word.contains(char::is_alphabetic)).then(|| word.to_lowercase())
 }
 
 /// Addresses in a text, in normal form, each once.
