@@ -16,6 +16,8 @@ static RETURNED: LazyLock<Option<Regex>> = LazyLock::new(|| {
         r"[-=_*#+]{2,}.{0,20}your message|",
         r"[-=_*#+]{2,}.{0,40}(?:copy of|original (?:message|mail|header)|message headers?|returned (?:message|mail)|unsent message|undelivered (?:message|mail)|forwarded message|headers? follow|message follows|(?:text|body) of (?:your|the) message|nachricht|message d'origine|mensaje original|messaggio originale)",
         r"|(?:return-path|received|dkim-signature|domainkey-signature|x-mailer|x-originating-ip)\s*:\s",
+        // Mailman's notice to who wrote the original that comes back.
+        r"|your mail to ['\u{2018}\x22].{1,80}['\u{2019}\x22] with the subject\s*$",
         r"|original message headers",
         r"|(?:ursprüngliche nachrichtenkopf|originale? nachrichtenkopf|kopfzeilen der ursprünglichen|en-têtes de messages? d'origine|encabezados de mensajes? originales|intestazioni originali|cabeçalhos (?:originais|de mensagens? originais)|oorspronkelijke berichtkoppen|oryginalne nagłówki|исходные заголовки|元のメッセージ ヘッダー|原始邮件头)",
         r"|(?:this is|below (?:this line )?is|the following is|here is) a copy of (?:the|your)",

@@ -78,6 +78,24 @@ static NOT_FAILED: LazyLock<Option<Regex>> = LazyLock::new(|| {
 const FILES: &[&str] =
     &["zip", "rar", "7z", "exe", "doc", "docx", "docm", "xls", "xlsx", "xlsm", "pdf", "js", "vbs", "scr", "pif", "bat", "cmd", "html"];
 
+/// A local part in a sentence that says that nobody has it.
+static LOCAL: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let who = "user|mailbox|account|recipient|alias|benutzer|postfach|utilisateur|usuario|utente|gebruiker";
+    let word = r#"["'<(]?([a-z][a-z0-9._+-]{1,63})["'>)]?"#;
+    let gone = "not found|not known|unknown|not exist|doesn't exist|unbekannt|existiert nicht|inconnu|desconocido|sconosciuto|onbekend";
+    Regex::new(&format!(
+        r"(?im)(?-u:\b)(?:(?:{who})\s+{word}\s+(?:(?:is|was|does|ist|est|es)\s+)?(?:{gone})(?-u:\b)|(?:unknown|no such)\s+(?:{who})\s*:\s*{word}\s*[.!]?\s*$)"
+    ))
+    .ok()
+});
+
+/// Words that stand there and are nobody's name.
+const NOBODY: &[&str] = &[
+    "account", "name", "is", "was", "has", "mailbox", "address", "unknown", "not", "of", "in", "at", "on", "the", "for", "here", "id",
+    "you", "your", "that", "this", "user", "domain", "server", "database", "table", "list", "and", "or", "with", "by", "from", "to",
+    "does", "agent",
+];
+
 /// Software that names its recipients in a line of its own with a label.
 static LABEL: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"(?i)^(?:to|recipients?|recipient address|final[- ]recipient|original[- ]recipient|intended recipient|failed recipients?|failed address|failed addresses|addressed to|delivery to|mail to|rcpt to|for|user|address|e-?mail|e-?mail address|empfänger|an|destinataire|à|destinatario|para|destinatário|a|odbiorca|do|geadresseerde|aan|till|til|кому|получатель|адрес|宛先|收件人|收件者|받는 사람)\s*[:=]\s*(?:rfc822;|smtp:)?\s*$").ok()
@@ -104,6 +122,13 @@ impl Prose {
     /// The addresses in the text, found when they are first asked for.
     pub fn named(&self) -> &Named {
         self.named.get_or_init(|| Named::read(self.whole.as_deref().unwrap_or(&self.human)))
+    }
+
+    /// A local part alone in running text, of which it is said that nobody has it.
+    pub fn spoken_of(&self) -> Option<String> {
+        let found = LOCAL.as_ref()?.captures(cut(&self.human, MAX_SECTION))?;
+        let word = found.get(1).or_else(|| found.get(2))?.as_str().trim_end_matches(['.', '-', '_']).to_lowercase();
+        (word.len() > 1 && !NOBODY.contains(&word.as_str())).then_some(word)
     }
 
     /// The paragraph about one of `names`.

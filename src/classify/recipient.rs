@@ -103,7 +103,8 @@ fn unlisted<'a>(report: &'a Report, prose: &Prose) -> Vec<Recipient<'a>> {
     if let Some(all) = choices.into_iter().find(|list| !list.is_empty()) {
         return distinct(all).into_iter().take(MAX).map(named).collect();
     }
-    let local = || local_part(report, prose, &original);
+    let local = || local_part(report, prose, &original, &prose.local_parts);
+    let spoken_of = || local_part(report, prose, &original, &[prose.spoken_of()?]);
     let single = |list: Vec<String>| list.into_iter().next();
     let all_named = || prose.named().introduced.iter().chain(&prose.named().mentioned);
     let told = |list: &[String]| strange(list).into_iter().find(|one| !new(one));
@@ -112,6 +113,7 @@ fn unlisted<'a>(report: &'a Report, prose: &Prose) -> Vec<Recipient<'a>> {
         .or_else(|| told(&prose.named().mentioned))
         .or_else(|| single(original.clone()).filter(|_| original.len() == 1))
         .or_else(|| single(headed))
+        .or_else(spoken_of)
         .or_else(|| all_named().find(|one| prose::role_address(one) && !own.contains(one)).cloned());
     one.map(named).into_iter().collect()
 }
@@ -164,9 +166,9 @@ fn named<'a>(address: String) -> Recipient<'a> {
 }
 
 /// A local part whose domain was left out: the original's recipient has it, or else the host that answers for it.
-fn local_part(report: &Report, prose: &Prose, original: &[String]) -> Option<String> {
+fn local_part(report: &Report, prose: &Prose, original: &[String], words: &[String]) -> Option<String> {
     let is_domain = |word: &str| prose.named().mentioned.iter().any(|one| address::domain(one) == Some(word));
-    let local = prose.local_parts.iter().find(|word| !is_domain(word))?;
+    let local = words.iter().find(|word| !is_domain(word))?;
     let known = original.iter().chain(&prose.named().mentioned).find(|to| to.split('@').next() == Some(local.as_str()));
     known.cloned().or_else(|| {
         let host = report.header.from.iter().find_map(|from| address::normal(from)).filter(|from| system_address(from))?;
