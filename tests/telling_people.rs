@@ -90,7 +90,12 @@ fn people_and_their_software() {
 #[test]
 fn notices_with_several_fates() {
     let (mut wrong, mut of) = (0, 0);
-    let lists = [include_str!("telling/notices.txt"), include_str!("telling/notices_more.txt"), include_str!("telling/notices_third.txt")];
+    let lists = [
+        include_str!("telling/notices.txt"),
+        include_str!("telling/notices_more.txt"),
+        include_str!("telling/notices_third.txt"),
+        include_str!("telling/notices_fourth.txt"),
+    ];
     for record in lists.iter().flat_map(|list| list.split("\n=== ").skip(1)) {
         let (wanted, notice) = record.split_once('\n').unwrap();
         let (header, text) = notice.split_once("\n\n").unwrap();
