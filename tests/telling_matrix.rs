@@ -175,6 +175,16 @@ fn what_providers_print() {
     assert_told(include_str!("telling/replies_fifth.txt"));
 }
 
+#[test]
+fn terse_and_homemade_words() {
+    assert_told(include_str!("telling/replies_sixth.txt"));
+}
+
+#[test]
+fn what_is_said_of_others_takes_nobody_off() {
+    assert_told(include_str!("telling/replies_never_hard.txt"));
+}
+
 fn assert_told(list: &str) {
     let all = std::env::var_os("BOUNCED_MISSES").is_some();
     let (replies, wrappers) = (replies(list), wrappers());

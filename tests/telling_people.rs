@@ -99,6 +99,7 @@ fn notices_with_several_fates() {
         include_str!("telling/notices_more.txt"),
         include_str!("telling/notices_third.txt"),
         include_str!("telling/notices_fourth.txt"),
+        include_str!("telling/notices_fifth.txt"),
     ];
     for record in lists.iter().flat_map(|list| list.split("\n=== ").skip(1)) {
         let (wanted, notice) = record.split_once('\n').unwrap();

@@ -164,8 +164,8 @@ mod tests {
                 && pieces.iter().all(|piece| piece.len() < 180)
         );
         assert!(near_digits(&far).is_empty());
-        assert_eq!(near_digits(&"1".repeat(1000)), [0..1000]);
-        assert_eq!(near_digits("é1é"), [0..5]);
+        assert_eq!(near_digits(&"1".repeat(1000)).first(), Some(&(0..1000)));
+        assert_eq!(near_digits("é1é").first(), Some(&(0..5)));
         assert_eq!(dates(&text, None, |_| false).len(), 1);
     }
 

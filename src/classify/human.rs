@@ -12,8 +12,12 @@ const MAX_HUMAN: usize = 64 * 1024;
 static RETURNED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(concat!(
         r"(?i)^\s*(?:",
-        r"[-=_*#+]{2,}.{0,40}(?:copy of|original (?:message|mail|header)|message headers?|returned (?:message|mail)|your message|unsent message|undelivered (?:message|mail)|forwarded message|headers? follow|message follows|(?:text|body) of (?:your|the) message|nachricht|message d'origine|mensaje original|messaggio originale)",
+        // sendmail's box "you do not need to resend your message" opens nothing.
+        r"[-=_*#+]{2,}.{0,20}your message|",
+        r"[-=_*#+]{2,}.{0,40}(?:copy of|original (?:message|mail|header)|message headers?|returned (?:message|mail)|unsent message|undelivered (?:message|mail)|forwarded message|headers? follow|message follows|(?:text|body) of (?:your|the) message|nachricht|message d'origine|mensaje original|messaggio originale)",
         r"|(?:return-path|received|dkim-signature|domainkey-signature|x-mailer|x-originating-ip)\s*:\s",
+        // Mailman's notice to who wrote the original that comes back.
+        r"|your mail to ['\u{2018}\x22].{1,80}['\u{2019}\x22] with the subject\s*$",
         r"|original message headers",
         r"|(?:ursprüngliche nachrichtenkopf|originale? nachrichtenkopf|kopfzeilen der ursprünglichen|en-têtes de messages? d'origine|encabezados de mensajes? originales|intestazioni originali|cabeçalhos (?:originais|de mensagens? originais)|oorspronkelijke berichtkoppen|oryginalne nagłówki|исходные заголовки|元のメッセージ ヘッダー|原始邮件头)",
         r"|(?:this is|below (?:this line )?is|the following is|here is) a copy of (?:the|your)",
@@ -58,6 +62,12 @@ mod tests {
     fn what_is_returned_is_cut_off() {
         assert!(RETURNED.is_some() && BROKEN.is_some());
         assert_eq!(human("It could not be delivered, sorry.\nReceived: from x\nuser unknown"), "It could not be delivered, sorry.\n");
+        let warning = "** THIS IS A WARNING MESSAGE ONLY **\n** YOU DO NOT NEED TO RESEND YOUR MESSAGE **\n<a@example.org>... Deferred\n";
+        assert_eq!(human(warning), warning);
+        assert_eq!(
+            human("There is no such user here, sorry.\n--- Your message follows ---\nhello"),
+            "There is no such user here, sorry.\n"
+        );
         assert_eq!(human("for <alice@\n  example.org> no\n<a\nb>"), "for <alice@example.org> no\n<a\nb>\n");
     }
 }

@@ -7,9 +7,14 @@ use std::{cell::OnceCell, collections::HashSet, sync::LazyLock};
 
 use regex::{Regex, bytes};
 
-use crate::{address, message::Words};
+use crate::message::Words;
 
-use super::{human, text::cut, transcript::Transcript};
+use super::{human, transcript::Transcript};
+
+mod named;
+
+use named::{ADDRESSES, clean};
+pub use named::{Named, address_in, addresses};
 
 /// So many recipients are taken from prose.
 const MAX_HEADS: usize = 100;
@@ -64,43 +69,14 @@ struct Read {
     whole: Option<String>,
 }
 
-/// Addresses in running text, in normal form, each once. Looked for only where fields and heads of paragraphs name nobody.
-#[derive(Debug, Default)]
-pub struct Named {
-    /// Those that an SMTP `RCPT TO` names.
-    pub commanded: Vec<String>,
-    /// Those that a sentence leads up to.
-    pub introduced: Vec<String>,
-    /// Any others.
-    pub mentioned: Vec<String>,
-}
-
-const ADDRESS: &str = r#"(?:"[^"\r\n@]+"|[\p{L}\p{N}._+=%&#*!~^$'?{}/\-]+)@[\p{L}\p{N}]+(?:(?:\.|-+)[\p{L}\p{N}]+)*"#;
-
-static ADDRESSES: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(ADDRESS).ok());
-
-static COMMAND: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!(r"(?i)(?-u:\b)rcpt\s+to:?\s*<?({ADDRESS})")).ok());
-
-/// Words that lead up to a failed address, in the languages of common software.
-static LEADS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let english = r"(?:message|mail|e-?mail|letter|delivery|delivered|deliver|sent|recipients?|address(?:es)?|addressed|list|group|user|mailbox|account|addressee|inbox|relayed|rejected recipient|reach)(?:\(s\))?(?:\s+(?:to|for|of|address|is|was|named|recipient|called|it|following|the|a|your|this|user|at))*";
-    let others = r"(?:nachricht|e-mail|empfänger|empfängers|adresse|adresser|an|message|destinataire|à|destinatario|destinatário|dirección|correo|para|a|indirizzo|per|casella|endereço|geadresseerde|ontvanger|adres|aan|naar|odbiorca|odbiorcy|adresat|do|adresa|příjemce|címzett|mottagare|modtager|till|til|vastaanottaja|alıcı|adresu|адрес|адресу|адресат|адресату|получатель|получателю|получателя|для|ящик|dla|до|προς|宛先|宛て|アドレス|收件人|收件者|地址|받는 사람|수신자)";
-    Regex::new(&format!(r#"(?i)(?:^|[\s("'\[:])(?:{english}|{others})(?:\s*[:=-]+\s*|\s+|[<"'(\[«「])[<"'(\[«「]*\s*(?:mailto:|smtp:|rfc822;)?\s*({ADDRESS})"#))
-        .ok()
-});
-
-/// Words that lead up to the address of somebody who can help.
-static HELPERS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let words = r"(?P<tried>tried to |attempted to )?(?:forward|contact|report|write|appeal|questions?|assistance|help|removal|removed|delist\w*|unblock\w*|information)";
-    Regex::new(&format!(r"(?i)(?-u:\b){words}(?-u:\b)[^@.:;\n]{{0,60}}[\s<(\[:](?P<helper>{ADDRESS})")).ok()
-});
-
-static JSON: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!(r#"(?i)"?emailAddress\\*"\s*:\s*\\*"({ADDRESS})"#)).ok());
-
 /// The line before an address that isn't the failed one.
 static NOT_FAILED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"(?i)(?:^\s*to the address|sent by|from|sender|return address|reply-to|contact|postmaster|administrator|absender|expéditeur|remitente|mittente|remetente)\s*[:.]?\s*$").ok()
 });
+
+/// What the names of files that are refused end in: they stand alone on a line, too.
+const FILES: &[&str] =
+    &["zip", "rar", "7z", "exe", "doc", "docx", "docm", "xls", "xlsx", "xlsm", "pdf", "js", "vbs", "scr", "pif", "bat", "cmd", "html"];
 
 /// Software that names its recipients in a line of its own with a label.
 static LABEL: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -145,6 +121,11 @@ impl<'r> Prose<'r> {
         self.named.get_or_init(|| Named::read(self.read().whole.as_deref().unwrap_or(self.human())))
     }
 
+    /// A local part alone in running text, of which it is said that nobody has it.
+    pub fn spoken_of(&self) -> Option<String> {
+        named::spoken_of(self.human())
+    }
+
     /// The paragraph about one of `names`.
     pub fn section<S: AsRef<str>>(&self, names: &[S]) -> Option<&str> {
         let theirs = |section: &&Section| names.iter().any(|name| name.as_ref() == section.address);
@@ -174,7 +155,12 @@ impl Read {
             if transcript.takes(line) {
                 continue;
             }
-            if let Some((address, rest)) = head(line, before) {
+            let beside = listed(line, before);
+            if !beside.is_empty() {
+                let new: Vec<String> = beside.into_iter().filter(|one| self.sections.iter().all(|known| known.address != *one)).collect();
+                self.sections.extend(new.into_iter().take(MAX_HEADS).map(|address| Section { address, text: String::new() }));
+                current = self.sections.len().checked_sub(1);
+            } else if let Some((address, rest)) = head(line, before) {
                 let known = self.sections.iter().position(|section| section.address == address);
                 current = known.or_else(|| {
                     (self.sections.len() < MAX_HEADS).then(|| {
@@ -213,29 +199,12 @@ impl Read {
     }
 }
 
-impl Named {
-    fn read(human: &str) -> Named {
-        if !human.contains('@') {
-            return Named::default();
-        }
-        let captures = |form: &LazyLock<Option<Regex>>| -> Vec<String> {
-            let Some(form) = form.as_ref() else { return Vec::new() };
-            form.captures_iter(human).filter_map(|found| clean(found.get(1)?.as_str())).take(MAX_HEADS).collect()
-        };
-        let helpers: Vec<String> = HELPERS
-            .iter()
-            .flat_map(|form| form.captures_iter(human))
-            .filter(|found| found.name("tried").is_none())
-            .filter_map(|found| clean(found.name("helper")?.as_str()))
-            .take(MAX_HEADS)
-            .collect();
-        let strange = |list: Vec<String>| -> Vec<String> { distinct(list.into_iter().filter(|one| !helpers.contains(one)).collect()) };
-        Named {
-            commanded: distinct(captures(&COMMAND)),
-            introduced: strange(captures(&JSON).into_iter().chain(captures(&LEADS)).collect()),
-            mentioned: strange(addresses(human)),
-        }
-    }
+/// The addresses of a line that has several and nothing else, no header's second line.
+fn listed(line: &str, before: &str) -> Vec<String> {
+    let found: Vec<String> = if line.matches('@').count() > 1 && !before.trim_end().ends_with(',') { addresses(line) } else { Vec::new() };
+    let words = line.split([',', ';', ' ', '\t', '<', '>']).filter(|word| !word.is_empty());
+    let all = words.clone().count() == found.len() && words.into_iter().all(|word| word.contains('@'));
+    if all && found.len() > 1 && !found.iter().any(|one| system_address(one)) { found } else { Vec::new() }
 }
 
 /// A line that begins with an address: the address and what follows on the line.
@@ -298,37 +267,9 @@ fn alone(line: &str, before: &str) -> Option<String> {
     let fits = (2..=64).contains(&word.len())
         && !word.contains(['@', '/', '\\', ':', '=', '*', '-'])
         && word.chars().all(|c| super::text::is_local(c) && !super::text::wide(c));
-    (announced && fits && word.contains(char::is_alphabetic)).then(|| word.to_lowercase())
+    let file = word.rsplit_once('.').is_some_and(|(_, kind)| FILES.iter().any(|known| kind.eq_ignore_ascii_case(known)));
+    (announced && fits && !file && word.contains(char::is_alphabetic)).then(|| word.to_lowercase())
 }
-
-/// Addresses in a text, in normal form, each once.
-pub fn addresses(text: &str) -> Vec<String> {
-    let Some(form) = ADDRESSES.as_ref() else { return Vec::new() };
-    distinct(form.find_iter(text).take(MAX_HEADS * 4).filter_map(|found| clean(found.as_str())).collect())
-}
-
-/// The first address in a field that should be one, whatever stands round it; here a domain needs no dot.
-pub fn address_in(field: &str) -> Option<String> {
-    let field = field.trim();
-    address::normal(field)
-        .or_else(|| ADDRESSES.as_ref()?.find(cut(field, 2048)).and_then(|found| address::normal(found.as_str().trim_matches('\''))))
-}
-
-fn clean(found: &str) -> Option<String> {
-    let bare = found.trim_matches(['\'', '.', '*', '#', '/', '=', '?', '!', '&']);
-    // The key of a log line is no part of the address that it names.
-    let bare = match bare.split_once('=') {
-        Some((key, value)) if KEYS.contains(&key.to_ascii_lowercase().as_str()) && value.contains('@') => value,
-        _ => bare,
-    };
-    let address = address::normal(bare)?;
-    let (local, domain) = address::split(&address)?;
-    let dotted = domain.contains('.') && !domain.ends_with(|c: char| c.is_ascii_digit());
-    (dotted && !local.contains("//")).then_some(address)
-}
-
-/// What logs and programs write before a recipient.
-const KEYS: &[&str] = &["to", "rcpt", "rcpt_to", "recipient", "recip", "orig_to", "orcpt", "addr"];
 
 /// Local parts of mail systems, and of those who help.
 const SYSTEM: &[&str] = &[
@@ -341,19 +282,25 @@ const SYSTEM: &[&str] = &[
     "postmaster",
     "post_master",
     "post-master",
-    "hostmaster",
     "delist",
-    "helpdesk",
-    "support",
-    "noreply",
-    "no-reply",
-    "root",
 ];
+
+/// Local parts of those who help: seldom who failed, unless nobody else is named.
+const ROLES: &[&str] = &["hostmaster", "helpdesk", "support", "noreply", "no-reply", "root"];
 
 /// An address of the mail system itself, or of those who help.
 pub fn system_address(address: &str) -> bool {
     let local = address.split('@').next().unwrap_or_default();
-    SYSTEM.contains(&local) || local.starts_with("abuse") || local.starts_with("mailer-daemon") || local.starts_with("postmaster")
+    SYSTEM.contains(&local)
+        || role_address(address)
+        || local.starts_with("abuse")
+        || local.starts_with("mailer-daemon")
+        || local.starts_with("postmaster")
+}
+
+/// An address of those who help.
+pub fn role_address(address: &str) -> bool {
+    ROLES.contains(&address.split('@').next().unwrap_or_default())
 }
 
 pub fn distinct(list: Vec<String>) -> Vec<String> {

@@ -103,16 +103,20 @@ fn unlisted<'a>(report: &'a Report, prose: &Prose) -> Vec<Recipient<'a>> {
     if let Some(all) = choices.into_iter().find(|list| !list.is_empty()) {
         return distinct(all).into_iter().take(MAX).map(named).collect();
     }
-    let local = || local_part(report, prose, &original);
+    let local = || local_part(report, prose, &original, prose.local_parts());
+    let spoken_of = || local_part(report, prose, &original, &[prose.spoken_of()?]);
     let reached: Vec<String> = report.header.to.iter().filter_map(|to| address::normal(to)).collect();
     let single = |list: Vec<String>| list.into_iter().next();
+    let all_named = || prose.named().introduced.iter().chain(&prose.named().mentioned);
     let told = |list: &[String]| strange(list).into_iter().find(|one| !new(one));
     let one = told(&prose.named().introduced)
         .or_else(local)
         .or_else(|| told(&prose.named().mentioned))
         // Whom the notice itself reached was not the one.
         .or_else(|| single(original.clone()).filter(|to| original.len() == 1 && !reached.contains(to)))
-        .or_else(|| single(headed).filter(|one| !reached.contains(one)));
+        .or_else(|| single(headed).filter(|one| !reached.contains(one)))
+        .or_else(spoken_of)
+        .or_else(|| all_named().find(|one| prose::role_address(one) && !own.contains(one)).cloned());
     let others: Vec<String> = one.iter().flat_map(|one| strange(&together(prose.human(), one))).take(MAX).collect();
     distinct(one.into_iter().chain(others).collect()).into_iter().map(named).collect()
 }
@@ -186,9 +190,9 @@ fn named<'a>(address: String) -> Recipient<'a> {
 }
 
 /// A local part whose domain was left out: the original's recipient has it, or else the host that answers for it.
-fn local_part(report: &Report, prose: &Prose, original: &[String]) -> Option<String> {
+fn local_part(report: &Report, prose: &Prose, original: &[String], words: &[String]) -> Option<String> {
     let is_domain = |word: &str| prose.named().mentioned.iter().any(|one| address::domain(one) == Some(word));
-    let local = prose.local_parts().iter().find(|word| !is_domain(word))?;
+    let local = words.iter().find(|word| !is_domain(word))?;
     let known = original.iter().chain(&prose.named().mentioned).find(|to| to.split('@').next() == Some(local.as_str()));
     known.cloned().or_else(|| {
         let host = report.header.from.iter().find_map(|from| address::normal(from)).filter(|from| system_address(from))?;

@@ -26,6 +26,12 @@ const FIRST: u8 = 86;
 /// What it weighs that the server refused before it knew the recipient.
 const REFUSED: u8 = VAGUE + 5;
 
+/// Plain words that are said of a while, too, where the reply is a temporary one.
+const ON_HOLD: &[&str] = &["account-disabled", "recipient-refused-exchange"];
+
+/// Words with which a temporary reply says that it is one, whatever it calls the recipient.
+const PASSING: &[&str] = &["temporar", "try again", "try later", "retry"];
+
 /// A reply that says of the sender what it would of a recipient.
 const SENDER_UNKNOWN: Clue =
     Clue { status: Status::MailBlockGeneral, weight: FIRST, rule: String::new(), evidence: None, new_address: None };
@@ -146,16 +152,21 @@ fn enough(clues: &[Clue]) -> bool {
 fn of_words(text: &Text<'_>, sources: &Sources<'_>, codes: &Reply, said: bool) -> Vec<Clue> {
     let temporary =
         codes.codes.first().map_or_else(|| sources.status.is_some_and(|code| code.trim().starts_with('4')), |code| code.starts_with('4'));
+    let passing = LazyCell::new(|| PASSING.iter().any(|word| text.norm().contains(word)));
     let begins = codes_end(text.norm());
     let clue = |hit: tables::Hit| {
         let rule = hit.rule;
-        if rule.status == Status::HardBounce && of_sender(text, &hit, sources) {
-            return Clue { rule: "sender-unknown".to_owned(), evidence: Some(text.evidence(hit.range)), ..SENDER_UNKNOWN };
+        if rule.status == Status::HardBounce
+            && let Some(weight) = of_sender(text, &hit, sources)
+        {
+            return Clue { weight, rule: "sender-unknown".to_owned(), evidence: Some(text.evidence(hit.range)), ..SENDER_UNKNOWN };
         }
         let new_address = (rule.status == Status::AddressChange).then(|| new_address(text, &hit, sources)).flatten();
         let status = match rule.status {
             Status::AddressChange if new_address.is_none() => Status::HardBounce,
-            Status::HardBounce if temporary && (rule.weight <= EXACT || rule.name == "account-disabled") => Status::SoftBounceGeneral,
+            Status::HardBounce if temporary && (*passing || rule.weight <= EXACT || ON_HOLD.contains(&rule.name.as_str())) => {
+                Status::SoftBounceGeneral
+            }
             status => status,
         };
         // A reply that begins with the recipient's fate has said it, whatever it threatens or advises after that.
@@ -172,12 +183,17 @@ fn codes_end(norm: &str) -> usize {
     norm.split_inclusive(' ').take_while(|word| code(word.trim_matches([' ', '#', ':', '-']))).map(str::len).sum()
 }
 
-/// Whether the words speak of the sender: its address stands right before or right after them.
-fn of_sender(text: &Text<'_>, hit: &tables::Hit, sources: &Sources<'_>) -> bool {
-    let beside = |c: char| !c.is_alphanumeric();
-    let before = text.before(hit.range.start, 120).trim_end_matches(beside).to_lowercase();
-    let after = super::text::cut(text.tail(hit.range.end), 120).trim_start_matches(beside).to_lowercase();
-    sources.senders.iter().any(|sender| before.ends_with(sender.as_str()) || after.starts_with(sender.as_str()))
+/// Whether the words speak of the sender, and what they weigh then: its address stands among them, right before or right after them.
+fn of_sender(text: &Text<'_>, hit: &tables::Hit, sources: &Sources<'_>) -> Option<u8> {
+    let mark = |c: char| !c.is_alphanumeric();
+    let before = text.before(hit.range.start, 120).trim_end_matches(mark).to_lowercase();
+    let after = super::text::cut(text.tail(hit.range.end), 120).trim_start_matches(mark).to_lowercase();
+    let beside = |sender: &String| before.ends_with(sender.as_str()) || after.starts_with(sender.as_str());
+    if sources.senders.iter().any(beside) {
+        return Some(FIRST);
+    }
+    let among = text.evidence(hit.range.clone()).to_lowercase();
+    sources.senders.iter().any(|sender| among.contains(sender.as_str())).then_some(hit.rule.weight)
 }
 
 /// The first strange address at or after the words that announce it.

@@ -4,10 +4,10 @@ use super::*;
 fn every_form_compiles() {
     for (name, form) in [
         ("address", &ADDRESSES),
-        ("command", &COMMAND),
-        ("leads", &LEADS),
-        ("json", &JSON),
-        ("helpers", &HELPERS),
+        ("command", &named::COMMAND),
+        ("leads", &named::LEADS),
+        ("json", &named::JSON),
+        ("helpers", &named::HELPERS),
         ("not failed", &NOT_FAILED),
         ("label", &LABEL),
         ("sentence", &SENTENCE),
