@@ -4,8 +4,10 @@
 //! the daemon is watched (30).
 
 use std::{
+    collections::HashMap,
     env, fs,
     io::{self, Write},
+    path::PathBuf,
     thread,
     time::Duration,
 };
@@ -25,14 +27,21 @@ fn number(variable: &str, default: u64) -> u64 {
     env::var(variable).ok().and_then(|count| count.parse().ok()).unwrap_or(default)
 }
 
-/// How often a process's threads gave the processor up of themselves: wake-ups, that is.
-fn sleeps(pid: u32) -> u64 {
+/// How often each of a process's threads gave the processor up of itself: wake-ups, that is.
+fn sleeps(pid: u32) -> HashMap<PathBuf, u64> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives");
     let sleeps = tasks.filter_map(|task| {
-        let status = fs::read_to_string(task.ok()?.path().join("status")).ok()?;
-        status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?.trim().parse::<u64>().ok()
+        let task = task.ok()?.path();
+        let status = fs::read_to_string(task.join("status")).ok()?;
+        let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?.trim().parse().ok()?;
+        Some((task, count))
     });
-    sleeps.sum()
+    sleeps.collect()
+}
+
+/// Those since then; what a thread did that has ended meanwhile isn't known.
+fn since(before: &HashMap<PathBuf, u64>, now: HashMap<PathBuf, u64>) -> u64 {
+    now.into_iter().map(|(task, count)| count - before.get(&task).copied().unwrap_or_default()).sum()
 }
 
 /// How many connections this process, and the daemon that it starts, may hold.
@@ -59,7 +68,7 @@ pub fn run(out: &mut dyn Write, timed: bool) -> io::Result<()> {
     }
     let (woken, cpu) = (sleeps(pid), process::tree_cpu(pid));
     thread::sleep(Duration::from_secs(seconds));
-    let woken = (sleeps(pid) - woken) as f64 / seconds as f64;
+    let woken = since(&woken, sleeps(pid)) as f64 / seconds as f64;
     let cpu = (process::tree_cpu(pid) - cpu) * 1000.0 / seconds as f64;
     let (all, own) = (process::memory(pid, "VmRSS"), process::memory(pid, "RssAnon"));
     writeln!(
