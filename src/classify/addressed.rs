@@ -5,7 +5,7 @@ use std::{ops::Range, sync::LazyLock};
 
 use regex::Regex;
 
-use super::text::{Text, cut};
+use super::text::{Text, cut, ending};
 
 /// So much before and behind the words is looked at, in octets of the comparable form.
 const NEAR: usize = 160;
@@ -58,11 +58,7 @@ pub fn holds(text: &Text<'_>, range: &Range<usize>) -> bool {
 
 /// The beginning of the sentence that goes on at a place.
 fn sentence_before(norm: &str, at: usize) -> &str {
-    let mut from = at.saturating_sub(NEAR);
-    while !norm.is_char_boundary(from) {
-        from += 1;
-    }
-    norm.get(from..at).unwrap_or_default().rsplit(['.', '!', '?', ':', '。', '！', '？']).next().unwrap_or_default()
+    ending(norm.get(..at).unwrap_or_default(), NEAR).rsplit(['.', '!', '?', ':', '。', '！', '？']).next().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -133,12 +133,8 @@ impl Forms {
 }
 
 /// The words before a place, in its sentence. The point of an abbreviation (`Mon.`, `bzw.`) ends none.
-fn sentence_before(text: &str, at: usize) -> &str {
-    let mut from = at.saturating_sub(NEAR);
-    while !text.is_char_boundary(from) {
-        from += 1;
-    }
-    let before = text.get(from..at).unwrap_or_default();
+fn sentence_before(words: &str, at: usize) -> &str {
+    let before = text::ending(words.get(..at).unwrap_or_default(), NEAR);
     let ends = |(place, mark): (usize, char)| {
         let word = before.get(..place).unwrap_or_default().rsplit([' ', '.']).next().unwrap_or_default();
         let abbreviated = mark == '.' && (word.chars().count() <= 3 || word.bytes().all(|b| b.is_ascii_digit()));

@@ -6,6 +6,9 @@
 
 use std::{borrow::Cow, cell::OnceCell, ops::Range};
 
+pub(super) use crate::message::cut_at as cut;
+use crate::message::plain;
+
 use super::{
     spaced::{Word, Words, is_space},
     words::{Token, Vocabulary},
@@ -72,12 +75,7 @@ impl<'a> Text<'a> {
 
     /// At most `max` octets of the text as it stood, up to a place in the comparable form.
     pub fn before(&self, to: usize, max: usize) -> &str {
-        let end = self.place(to);
-        let mut start = end.saturating_sub(max);
-        while !self.original.is_char_boundary(start) {
-            start += 1;
-        }
-        self.original.get(start..end).unwrap_or_default()
+        ending(self.original.get(..self.place(to)).unwrap_or_default(), max)
     }
 
     /// Where the character stood that a place in the comparable form came from.
@@ -295,22 +293,19 @@ pub fn is_domain(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '.' | '-' | '_')
 }
 
-/// At most `max` octets, cut between characters.
-pub fn cut(text: &str, max: usize) -> &str {
-    let mut end = text.len().min(max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
+/// The last of a text, at most `max` octets, cut between characters.
+pub fn ending(text: &str, max: usize) -> &str {
+    let mut start = text.len().saturating_sub(max);
+    while !text.is_char_boundary(start) {
+        start += 1;
     }
-    text.get(..end).unwrap_or_default()
+    text.get(start..).unwrap_or_default()
 }
 
 /// On one line, without control characters, at most `max` characters.
 pub fn tidy(text: &str, max: usize) -> String {
-    let bytes = text.as_bytes();
-    let printable = bytes.iter().fold(true, |all, b| all & matches!(b, b' '..=b'~'));
-    let gap = |pair: (&u8, &u8)| (*pair.0 == b' ') & (*pair.1 == b' ');
-    if bytes.len() <= max && printable && !bytes.iter().zip(bytes.iter().skip(1)).fold(false, |any, pair| any | gap(pair)) {
-        return text.trim_ascii().to_owned();
+    if let Some(plain) = plain(text).filter(|plain| plain.len() <= max) {
+        return plain.to_owned();
     }
     let mut out = String::new();
     let mut gap = false;

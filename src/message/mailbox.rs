@@ -8,8 +8,7 @@ use super::{fields, text};
 /// (`MAILER-DAEMON`) is kept.
 pub fn addresses(value: &str) -> Vec<String> {
     if let Some((_, address)) = one_mailbox(value) {
-        let address = address.trim_matches('\'');
-        return if address.len() > crate::address::MAX_OCTETS * 2 { Vec::new() } else { vec![address.to_owned()] };
+        return bare_address(address).into_iter().collect();
     }
     let line = fields::line_of(value, if value.contains("=?") { fields::MAX_DECODED * 2 } else { fields::MAX_FIELD });
     let HeaderValue::Address(list) = MessageStream::new(line.as_bytes()).parse_address() else { return Vec::new() };

@@ -26,6 +26,7 @@ mod words;
 pub use outline::{PartSeen, Taken, outline};
 pub use report::*;
 pub use returned::returned;
+pub(crate) use text::{cut_at, plain};
 pub use trace::{Trace, trace};
 pub use words::Words;
 

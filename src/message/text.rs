@@ -237,7 +237,7 @@ fn made_plain(text: &str) -> Option<String> {
 }
 
 /// What is a fact as it stands but for the space around it: ASCII, single spaces, not too long. All octets are looked at without a branch.
-fn plain(text: &str) -> Option<&str> {
+pub fn plain(text: &str) -> Option<&str> {
     let text = text.trim();
     let bytes = text.as_bytes();
     let printable = bytes.iter().fold(true, |all, b| all & matches!(b, b' '..=b'~'));
