@@ -325,12 +325,8 @@ impl Content {
             if needed > LARGE && self.bytes.try_reserve_exact(whole).is_ok() {
                 return;
             }
-            let room = match needed {
-                ..=FIRST_ROOM => FIRST_ROOM,
-                ..=LARGE => LARGE,
-                _ => self.granted,
-            };
-            let room = room.min(self.granted).max(needed);
+            let step = [FIRST_ROOM, LARGE].into_iter().find(|step| needed <= *step);
+            let room = step.unwrap_or(self.granted).min(self.granted).max(needed);
             self.bytes.reserve_exact(room.saturating_sub(self.bytes.len()));
         }
     }
