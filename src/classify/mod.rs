@@ -18,6 +18,7 @@ mod headings;
 mod human;
 mod judged;
 mod kind;
+mod meant;
 mod moved;
 mod operator;
 mod person;

@@ -9,6 +9,7 @@ use std::cell::LazyCell;
 use crate::{address, taxonomy::Status};
 
 use super::{
+    meant::{self, Other},
     places::Places,
     prose,
     reply::{self, Reply, Stage},
@@ -161,6 +162,18 @@ fn of_words(text: &Text<'_>, sources: &Sources<'_>, codes: &Reply, said: bool) -
         {
             return Clue { weight, rule: "sender-unknown".to_owned(), evidence: Some(text.evidence(hit.range)), ..SENDER_UNKNOWN };
         }
+        // A reply that begins with the recipient's fate has said it, whatever it threatens or advises after that.
+        let first = rule.status == Status::HardBounce && rule.weight > EXACT && hit.range.start <= begins;
+        let weight = if first { FIRST } else { rule.weight };
+        if rule.status == Status::HardBounce
+            && let Some(other) = meant::another(text.norm(), &hit.range)
+        {
+            let (status, rule) = match other {
+                Other::Sender => (Status::MailBlockGeneral, "sender-unknown"),
+                Other::Domain => (Status::SoftBounceDnsFailure, "domain-unknown"),
+            };
+            return Clue { status, weight, rule: rule.to_owned(), evidence: Some(text.evidence(hit.range)), new_address: None };
+        }
         let new_address = (rule.status == Status::AddressChange).then(|| new_address(text, &hit, sources)).flatten();
         let status = match rule.status {
             Status::AddressChange if new_address.is_none() => Status::HardBounce,
@@ -169,9 +182,6 @@ fn of_words(text: &Text<'_>, sources: &Sources<'_>, codes: &Reply, said: bool) -
             }
             status => status,
         };
-        // A reply that begins with the recipient's fate has said it, whatever it threatens or advises after that.
-        let first = rule.status == Status::HardBounce && rule.weight > EXACT && hit.range.start <= begins;
-        let weight = if first { FIRST } else { rule.weight };
         Clue { status, weight, rule: rule.name.clone(), evidence: Some(text.evidence(hit.range)), new_address }
     };
     tables::find(text, Scope::Cause).into_iter().filter(|hit| said || !hit.rule.in_replies).map(clue).collect()
