@@ -165,13 +165,13 @@ fn of_words(text: &Text<'_>, sources: &Sources<'_>, codes: &Reply, said: bool) -
         // A reply that begins with the recipient's fate has said it, whatever it threatens or advises after that.
         let first = rule.status == Status::HardBounce && rule.weight > EXACT && hit.range.start <= begins;
         let weight = if first { FIRST } else { rule.weight };
-        if rule.status == Status::HardBounce
-            && let Some(other) = meant::another(text.norm(), &hit.range)
-        {
-            let (status, rule) = match other {
-                Other::Sender => (Status::MailBlockGeneral, "sender-unknown"),
-                Other::Domain => (Status::SoftBounceDnsFailure, "domain-unknown"),
-            };
+        let another = if gone(rule.status) { meant::another(text.norm(), &hit.range) } else { None };
+        let said_of = match another {
+            Some(Other::Sender) => Some((Status::MailBlockGeneral, "sender-unknown")),
+            Some(Other::Domain) => Some((Status::SoftBounceDnsFailure, "domain-unknown")),
+            None => None,
+        };
+        if let Some((status, rule)) = said_of {
             return Clue { status, weight, rule: rule.to_owned(), evidence: Some(text.evidence(hit.range)), new_address: None };
         }
         let new_address = (rule.status == Status::AddressChange).then(|| new_address(text, &hit, sources)).flatten();
@@ -185,6 +185,11 @@ fn of_words(text: &Text<'_>, sources: &Sources<'_>, codes: &Reply, said: bool) -
         Clue { status, weight, rule: rule.name.clone(), evidence: Some(text.evidence(hit.range)), new_address }
     };
     tables::find(text, Scope::Cause).into_iter().filter(|hit| said || !hit.rule.in_replies).map(clue).collect()
+}
+
+/// What is said of recipients and of domains, and of senders in the same words.
+fn gone(status: Status) -> bool {
+    matches!(status, Status::HardBounce | Status::SoftBounceDnsFailure)
 }
 
 /// Where the codes at the start of a comparable text end.
