@@ -1,8 +1,8 @@
-//! Of whom a sentence says that he doesn't exist, in languages other than English.
+//! Of whom a sentence says that he doesn't exist.
 //!
 //! "Does not exist" is said of senders and of domains with the words that are said of recipients, and those are what the tables know. Whose
 //! noun stands nearest before them in the same clause tells it: "il mittente non esiste", "domena odbiorcy nie istnieje". English has rows of
-//! its own. Where no noun is known, nothing is told. Linear, a few dozen octets for each hit.
+//! its own beside this. Where no noun is known, nothing is told. Linear, a few dozen octets for each hit.
 
 use std::{ops::Range, sync::LazyLock};
 
@@ -36,7 +36,7 @@ enum Noun {
 const NOUNS: &[(Noun, &str)] = &[
     (
         Noun::Sender,
-        "expéditeur|émetteur|remitente|emisor|mittente|remetente|emissor|absender|versender|afzender|verzender|avsändar|avsender|\
+        "return address|return-path|return path|reverse-path|reverse path|envelope sender|from address|expéditeur|émetteur|remitente|emisor|mittente|remetente|emissor|absender|versender|afzender|verzender|avsändar|avsender|\
          afsender|lähettäj|nadawc|odesílatel|odosielateľ|feladó|küldő|expeditor|pošiljatelj|pošiljalac|отправител|відправник|\
          подател|изпраща|αποστολ|gönderen|gönderic|pengirim|người gửi|发件人|發件人|发信人|发送者|寄件者|寄件人|送信者|送信元|差出人|보낸 사람|보낸사람|발신자|발신인|발송자|\
          المرسل|השולח",

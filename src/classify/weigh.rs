@@ -33,6 +33,12 @@ const ON_HOLD: &[&str] = &["account-disabled", "recipient-refused-exchange"];
 /// Words with which a temporary reply says that it is one, whatever it calls the recipient.
 const PASSING: &[&str] = &["temporar", "try again", "try later", "retry"];
 
+/// Words with which a permanent reply says that it is none, where its others are no plain ones. Not "check the address and try again".
+const LATER: &[&str] = &["again later", "try later"];
+
+/// Replies to AUTH (RFC 4954, section 6): whom they don't know is the client.
+const LOGIN: &[&str] = &["534", "535", "538"];
+
 /// A reply that says of the sender what it would of a recipient.
 const SENDER_UNKNOWN: Clue =
     Clue { status: Status::MailBlockGeneral, weight: FIRST, rule: String::new(), evidence: None, new_address: None };
@@ -154,6 +160,8 @@ fn of_words(text: &Text<'_>, sources: &Sources<'_>, codes: &Reply, said: bool) -
     let temporary =
         codes.codes.first().map_or_else(|| sources.status.is_some_and(|code| code.trim().starts_with('4')), |code| code.starts_with('4'));
     let passing = LazyCell::new(|| PASSING.iter().any(|word| text.norm().contains(word)));
+    let later = LazyCell::new(|| LATER.iter().any(|word| text.norm().contains(word)));
+    let login = codes.codes.first().is_some_and(|code| LOGIN.contains(&code.as_str()));
     let begins = codes_end(text.norm());
     let clue = |hit: tables::Hit| {
         let rule = hit.rule;
@@ -177,6 +185,8 @@ fn of_words(text: &Text<'_>, sources: &Sources<'_>, codes: &Reply, said: bool) -
         let new_address = (rule.status == Status::AddressChange).then(|| new_address(text, &hit, sources)).flatten();
         let status = match rule.status {
             Status::AddressChange if new_address.is_none() => Status::HardBounce,
+            Status::HardBounce if login => Status::MailBlockGeneral,
+            Status::HardBounce if *later && rule.weight <= EXACT => Status::SoftBounceGeneral,
             Status::HardBounce if temporary && (*passing || rule.weight <= EXACT || ON_HOLD.contains(&rule.name.as_str())) => {
                 Status::SoftBounceGeneral
             }
