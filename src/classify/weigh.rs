@@ -161,7 +161,7 @@ fn of_words(text: &Text<'_>, sources: &Sources<'_>, codes: &Reply, said: bool) -
         codes.codes.first().map_or_else(|| sources.status.is_some_and(|code| code.trim().starts_with('4')), |code| code.starts_with('4'));
     let passing = LazyCell::new(|| PASSING.iter().any(|word| text.norm().contains(word)));
     let later = LazyCell::new(|| LATER.iter().any(|word| text.norm().contains(word)));
-    let login = codes.codes.first().is_some_and(|code| LOGIN.contains(&code.as_str()));
+    let of_client = of_client(codes);
     let begins = codes_end(text.norm());
     let clue = |hit: tables::Hit| {
         let rule = hit.rule;
@@ -173,19 +173,13 @@ fn of_words(text: &Text<'_>, sources: &Sources<'_>, codes: &Reply, said: bool) -
         // A reply that begins with the recipient's fate has said it, whatever it threatens or advises after that.
         let first = rule.status == Status::HardBounce && rule.weight > EXACT && hit.range.start <= begins;
         let weight = if first { FIRST } else { rule.weight };
-        let another = if gone(rule.status) { meant::another(text.norm(), &hit.range) } else { None };
-        let said_of = match another {
-            Some(Other::Sender) => Some((Status::MailBlockGeneral, "sender-unknown")),
-            Some(Other::Domain) => Some((Status::SoftBounceDnsFailure, "domain-unknown")),
-            None => None,
-        };
-        if let Some((status, rule)) = said_of {
+        if let Some((status, rule)) = of_another(text, &hit) {
             return Clue { status, weight, rule: rule.to_owned(), evidence: Some(text.evidence(hit.range)), new_address: None };
         }
         let new_address = (rule.status == Status::AddressChange).then(|| new_address(text, &hit, sources)).flatten();
         let status = match rule.status {
             Status::AddressChange if new_address.is_none() => Status::HardBounce,
-            Status::HardBounce if login => Status::MailBlockGeneral,
+            status if of_client && gone(status) => Status::MailBlockGeneral,
             Status::HardBounce if *later && rule.weight <= EXACT => Status::SoftBounceGeneral,
             Status::HardBounce if temporary && (*passing || rule.weight <= EXACT || ON_HOLD.contains(&rule.name.as_str())) => {
                 Status::SoftBounceGeneral
@@ -200,6 +194,21 @@ fn of_words(text: &Text<'_>, sources: &Sources<'_>, codes: &Reply, said: bool) -
 /// What is said of recipients and of domains, and of senders in the same words.
 fn gone(status: Status) -> bool {
     matches!(status, Status::HardBounce | Status::SoftBounceDnsFailure)
+}
+
+/// Whether codes say that it is about who sends: the answer to AUTH, or his mailbox and system (RFC 3463, section 3.2).
+fn of_client(codes: &Reply) -> bool {
+    let login = codes.codes.first().is_some_and(|code| LOGIN.contains(&code.as_str()));
+    login || codes.enhanced.iter().any(|code| code.ends_with(".1.7") || code.ends_with(".1.8"))
+}
+
+/// Who else is meant by words that say of a recipient that he is gone, and what that is then.
+fn of_another(text: &Text<'_>, hit: &tables::Hit) -> Option<(Status, &'static str)> {
+    let other = if gone(hit.rule.status) { meant::another(text.norm(), &hit.range) } else { None };
+    match other? {
+        Other::Sender => Some((Status::MailBlockGeneral, "sender-unknown")),
+        Other::Domain => Some((Status::SoftBounceDnsFailure, "domain-unknown")),
+    }
 }
 
 /// Where the codes at the start of a comparable text end.
