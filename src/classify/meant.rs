@@ -32,6 +32,31 @@ enum Noun {
     Domain,
 }
 
+/// What stands before a sender to whom something is returned, or by whom an address was given: then it isn't his that is gone.
+const NOT_HIS: &[&str] = &[
+    "par l'",
+    "par le ",
+    "por el ",
+    "por la ",
+    " dal ",
+    " pelo ",
+    " pela ",
+    " door de ",
+    " przez ",
+    " a l'",
+    " au ",
+    " an ",
+    " an den ",
+    " al ",
+    " ao ",
+    " aan ",
+    " aan de ",
+    " till ",
+    " til ",
+];
+/// What stands after him then.
+const GIVEN: &[&str] = &["angegeb", "eingegeb", "genannt", "verwendet"];
+
 /// Nouns by how they begin, parted by bars.
 const NOUNS: &[(Noun, &str)] = &[
     (
@@ -81,13 +106,17 @@ pub fn another(norm: &str, hit: &Range<usize>) -> Option<Other> {
     let found = nouns(clause);
     let person = found.iter().rev().find(|one| one.noun != Noun::Domain);
     if let Some(one) = person.filter(|one| one.noun == Noun::Sender) {
-        return (hit.saturating_sub(one.at.end) <= APART).then_some(Other::Sender);
+        let (before, after) = (clause.get(..one.at.start).unwrap_or_default(), clause.get(one.at.end..).unwrap_or_default());
+        let not_his = NOT_HIS.iter().any(|words| before.ends_with(words)) || GIVEN.iter().any(|word| after.contains(word));
+        return (!not_his && hit.saturating_sub(one.at.end) <= APART).then_some(Other::Sender);
     }
     let domain = found.iter().rev().find(|one| one.noun == Noun::Domain)?;
     let is_meant = match person {
-        // "the recipient's domain"
+        // "the recipient's domain", but not "the recipient in the domain"
         Some(person) if person.at.end <= domain.at.start => {
-            domain.at.start - person.at.end <= GENITIVE && hit.saturating_sub(domain.at.end) <= GENITIVE
+            let between = clause.get(person.at.end..domain.at.start).unwrap_or_default();
+            let ending = between.trim_end();
+            !ending.contains(' ') && ending.len() <= GENITIVE && hit.saturating_sub(domain.at.end) <= GENITIVE
         }
         // "the domain of the recipient", but not "in the domain unknown recipient"
         Some(person) => {
@@ -111,7 +140,7 @@ fn clause(norm: &str, at: usize) -> usize {
     for (offset, c) in before.char_indices() {
         let follows = next.next().unwrap_or(' ');
         let ends = matches!(c, '。' | '、' | '，' | '；' | '！' | '？' | '(' | ')')
-            || matches!(c, '.' | ',' | ';' | ':' | '!' | '?') && !follows.is_alphanumeric();
+            || matches!(c, '.' | ',' | ';' | ':' | '!' | '?' | '-') && !follows.is_alphanumeric();
         if ends {
             last = offset + c.len_utf8();
         }
@@ -154,6 +183,13 @@ mod tests {
             ("Nel dominio example.org l'utente non esiste", "non esiste", None),
             ("Domain: unbekannter Empfänger", "unbekannter empfanger", None),
             ("in der Domain unbekannter Empfänger", "unbekannter empfanger", None),
+            ("Die vom Absender angegebene Adresse existiert nicht", "adresse existiert nicht", None),
+            ("L'adresse indiquée par l'expéditeur n'existe pas", "n'existe pas", None),
+            ("Retour à l'expéditeur - adresse inconnue", "adresse inconnue", None),
+            ("Retour à l'expéditeur adresse inconnue", "adresse inconnue", None),
+            ("Der Empfänger in der Domain existiert nicht", "existiert nicht", None),
+            ("550 Mottagarens domän finns inte", "mottagarens doman finns inte", Some(Other::Domain)),
+            ("550 Return address is not a valid mailbox", "not a valid mailbox", Some(Other::Sender)),
             ("550 Utente sconosciuto", "utente sconosciuto", None),
             ("550 domain user unknown", "user unknown", None),
         ];
