@@ -61,7 +61,7 @@ const GIVEN: &[&str] = &["angegeb", "eingegeb", "genannt", "verwendet"];
 const NOUNS: &[(Noun, &str)] = &[
     (
         Noun::Sender,
-        "return address|return-path|return path|reverse-path|reverse path|envelope sender|from address|expéditeur|émetteur|remitente|emisor|mittente|remetente|emissor|absender|versender|afzender|verzender|avsändar|avsender|\
+        "return address|reply address|reply-to address|return-path|return path|reverse-path|reverse path|envelope sender|from address|expéditeur|émetteur|remitente|emisor|mittente|remetente|emissor|absender|versender|afzender|verzender|avsändar|avsender|\
          afsender|lähettäj|nadawc|odesílatel|odosielateľ|feladó|küldő|expeditor|pošiljatelj|pošiljalac|отправител|відправник|\
          подател|изпраща|αποστολ|gönderen|gönderic|pengirim|người gửi|发件人|發件人|发信人|发送者|寄件者|寄件人|送信者|送信元|差出人|보낸 사람|보낸사람|발신자|발신인|발송자|\
          المرسل|השולח",
