@@ -19,6 +19,7 @@ mod human;
 mod judged;
 mod kind;
 mod letters;
+mod meant;
 mod moved;
 mod operator;
 mod person;
