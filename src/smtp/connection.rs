@@ -130,7 +130,14 @@ impl<'a, H: Handler> Dialogue<'a, H> {
             self.session.talked_early();
             self.report();
         }
-        let Outcome::StartTls = self.talk(&mut stream).await? else { return Ok(()) };
+        match self.talk(&mut stream).await? {
+            Outcome::Closed => Ok(()),
+            // Apart, so that a connection in plain text doesn't hold room for a TLS session.
+            Outcome::StartTls => Box::pin(self.secured(stream)).await,
+        }
+    }
+
+    async fn secured(&mut self, stream: TcpStream) -> io::Result<()> {
         let Some(tls) = self.settings.tls.clone() else { return Ok(()) };
         let limit = after(Instant::now(), self.settings.command_timeout).min(self.last_deadline);
         let handshake = tokio::select! {
