@@ -236,6 +236,7 @@ fn head<'a>(line: &'a str, before: &str) -> Option<(String, &'a str)> {
         || tail.starts_with("on ")
         || rest.starts_with("...")
         || rest.starts_with('\t')
+        || rest.starts_with("  ")
         || replies(tail);
     let named = bare.contains(char::is_alphabetic)
         && bare.chars().count() <= 60

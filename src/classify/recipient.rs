@@ -147,14 +147,20 @@ fn together(human: &str, first: &str) -> Vec<String> {
     found
 }
 
+/// What the sentence that leads up to the failed recipients has in it.
+const FOLLOWING: &[&str] =
+    &["following", "folgende", "suivant", "siguiente", "seguente", "seguinte", "volgende", "następując", "следующ", "下列", "以下"];
+
 /// Those at the heads of paragraphs. Exchange repeats the original's To, Subject and time before it names who couldn't be reached: that
 /// paragraph ends in the sentence that leads up to the others.
 fn headed(prose: &Prose) -> Vec<String> {
     let leads_on = |text: &str| {
         let mut lines = text.trim_end().lines().map(|line| line.trim().to_lowercase()).rev();
         let last = lines.next().unwrap_or_default();
-        let announces = last.ends_with(':') && (last.contains("following recipient") || last.contains("following address"));
-        announces && lines.any(|line| line.split(' ').next().is_some_and(|word| word.ends_with(':')))
+        let announces = last.ends_with([':', '：']) && FOLLOWING.iter().any(|word| last.contains(word));
+        announces
+            && (text.trim_start().starts_with([';', ','])
+                || lines.any(|line| line.split(' ').next().is_some_and(|word| word.ends_with(':'))))
     };
     let last = prose.sections().len().saturating_sub(1);
     let first = prose.sections().first().map(|section| section.address.as_str());
