@@ -7,6 +7,7 @@ use crate::{
 };
 
 use super::{
+    author::is_desk,
     prose::{self, Prose, address_in, distinct, system_address},
     said,
     text::Text,
@@ -121,6 +122,10 @@ fn unlisted<'a>(report: &'a Report, prose: &Prose) -> Vec<Recipient<'a>> {
         .or_else(|| single(headed).filter(|one| !reached.contains(one)))
         .or_else(spoken_of)
         .or_else(|| all_named().find(|one| prose::role_address(one) && !own.contains(one)).cloned())
+        // A mailbox may say of itself that it is full.
+        .or_else(|| {
+            all_named().find(|one| report.header.from.iter().any(|from| from == *one) && !system_address(one) && !is_desk(one)).cloned()
+        })
         .or_else(|| single(strange(&prose::addresses(report.header.subject.as_deref().unwrap_or_default()))));
     let others: Vec<String> = one.iter().flat_map(|one| strange(&together(prose.human(), one))).take(MAX).collect();
     distinct(one.into_iter().chain(others).collect()).into_iter().map(named).collect()
