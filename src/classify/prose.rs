@@ -269,7 +269,7 @@ fn alone(line: &str, before: &str, list: bool) -> Option<Section> {
     let bracketed = line.trim().strip_suffix(')').and_then(|line| line.split_once(" ("));
     let (word, reason) = bracketed.unwrap_or((line.trim(), ""));
     let word = word.trim_matches(['<', '>', '"', '\'', ':', ',']);
-    let announced = before.trim_end().ends_with(':') && before.trim().len() > 12 || list && bracketed.is_some();
+    let announced = before.trim_end().ends_with(':') && before.trim().len() > 12 || list;
     let fits = (2..=64).contains(&word.len())
         && !word.contains(['@', '/', '\\', ':', '=', '*', '-'])
         && word.chars().all(|c| super::text::is_local(c) && !super::text::wide(c));

@@ -96,7 +96,9 @@ fn unlisted<'a>(report: &'a Report, prose: &Prose) -> Vec<Recipient<'a>> {
     let new =
         |one: &String| quoted.as_ref().is_some_and(|(before, reply)| !before.is_empty() && !before.contains(one) && reply.contains(one));
     let headed = headed(prose);
-    let headed = if headed.len() == 1 { headed.into_iter().filter(|one| !new(one)).collect() } else { headed };
+    let others = || strange(&prose.named().mentioned).len() > 1;
+    let counts = |one: &String| !new(one) && !(signs_off(prose.human(), one) && others());
+    let headed = if headed.len() == 1 { headed.into_iter().filter(counts).collect() } else { headed };
     let listed: Vec<String> = report.header.failed_recipients.iter().filter_map(|one| address_in(one)).collect();
     let disposed = report.disposition.iter().flat_map(|one| one.original_recipient.iter().chain(&one.final_recipient));
     let disposed: Vec<String> = disposed.filter_map(|one| address_in(one)).take(1).collect();
@@ -203,6 +205,13 @@ fn bare(address: &str) -> &str {
 
 fn named<'a>(address: String) -> Recipient<'a> {
     Recipient { address: Some(address), aliases: Vec::new(), fields: None }
+}
+
+/// Whether an address is the last line of a text, under one that announces nobody: a signature's.
+fn signs_off(human: &str, address: &str) -> bool {
+    let mut lines = human.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+    let last = lines.next().is_some_and(|line| line.trim_matches(['<', '>']).eq_ignore_ascii_case(address));
+    last && lines.next().is_some_and(|before| !before.ends_with([':', '：', '.', '。']) && before.len() < 60)
 }
 
 /// Whether somebody manages a list that the original was written to: nobody to take off.

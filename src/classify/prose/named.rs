@@ -79,7 +79,8 @@ impl Named {
             introduced: captures(&JSON).into_iter().chain(captures(&LEADS)).filter(|one| !helpers.contains(one)).collect(),
             mentioned: addresses(human),
         };
-        let others: Vec<String> = named.mentioned.iter().take(MAX_BESIDE).filter(|one| beside(human, one)).cloned().collect();
+        let several = named.mentioned.len() > 1;
+        let others: Vec<String> = named.mentioned.iter().take(MAX_BESIDE).filter(|one| several && beside(human, one)).cloned().collect();
         named.mentioned.retain(|one| !helpers.contains(one));
         if named.mentioned.iter().any(|one| !others.contains(one)) {
             named.introduced.retain(|one| !others.contains(one));
@@ -91,7 +92,7 @@ impl Named {
 
 /// Words right before an address that make it the sender's, or the one that somebody has now.
 const BESIDE: &[&str] =
-    &["from", "sender", "von", "absender", "från", "fra", "od", "от", "remitente", "mittente", "remetente", "expéditeur", "nadawca"];
+    &["from", "sender", "von", "absender", "från", "fra", "od", "от", "remitente", "mittente", "remetente", "expéditeur", "nadawca", "由"];
 const NEW: &[&str] =
     &["new", "neue", "neuer", "nouvelle", "nueva", "nuevo", "nuovo", "nova", "novo", "nieuwe", "nieuw", "nya", "nye", "nowy", "новый"];
 
@@ -107,7 +108,8 @@ fn beside(human: &str, address: &str) -> bool {
     let line = tail.rsplit(['.', '!', '?']).next().unwrap_or_default();
     let mut words = line.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty()).rev();
     let last = words.next().unwrap_or_default();
-    BESIDE.contains(&last) || words.take(3).any(|word| NEW.contains(&word))
+    let after = human.get(at + address.len()..).unwrap_or_default().trim_start_matches(['>', ' ', '」']);
+    BESIDE.contains(&last) || after.starts_with("から") || words.take(3).any(|word| NEW.contains(&word))
 }
 
 /// Where a text in lower case stands in another, whatever the case of its ASCII letters.
