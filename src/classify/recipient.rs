@@ -97,7 +97,7 @@ fn unlisted<'a>(report: &'a Report, prose: &Prose) -> Vec<Recipient<'a>> {
         |one: &String| quoted.as_ref().is_some_and(|(before, reply)| !before.is_empty() && !before.contains(one) && reply.contains(one));
     let headed = headed(prose);
     let others = || strange(&prose.named().mentioned).len() > 1;
-    let counts = |one: &String| !new(one) && !(signs_off(prose.human(), one) && others());
+    let counts = |one: &String| !(new(one) || signs_off(prose.human(), one) && others());
     let headed = if headed.len() == 1 { headed.into_iter().filter(counts).collect() } else { headed };
     let listed: Vec<String> = report.header.failed_recipients.iter().filter_map(|one| address_in(one)).collect();
     let disposed = report.disposition.iter().flat_map(|one| one.original_recipient.iter().chain(&one.final_recipient));
