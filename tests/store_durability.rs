@@ -276,6 +276,26 @@ async fn nothing_is_seen_before_it_is_durable_and_a_failed_sync_is_final() {
     assert!(matches!(store.close(), Err(StoreError::Fatal(_))));
 }
 
+/// Whoever stops the daemon must not wait for a writer that has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_at_the_last_sync_ends_the_store_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let ((enter, _entered), (let_pass, pass)) = (mpsc::channel(), mpsc::channel());
+    let gate = Arc::new(Gate { enter: Mutex::new(enter), pass: Mutex::new(pass), closed: AtomicBool::new(false) });
+    let store = Store::open(dir.path(), options(gate.clone())).unwrap();
+    record(&store, mail("alice@example.org", "1")).await;
+    gate.closed.store(true, Ordering::SeqCst);
+    drop(let_pass);
+    let (done, ended) = mpsc::channel();
+    std::thread::spawn(move || {
+        let closed = store.close();
+        drop(store);
+        done.send(closed)
+    });
+    let closed = ended.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert!(matches!(closed, Err(StoreError::Fatal(_))), "{closed:?}");
+}
+
 async fn futures_pending<T>(task: &mut tokio::task::JoinHandle<T>) -> bool {
     tokio::time::timeout(Duration::ZERO, task).await.is_err()
 }

@@ -181,6 +181,11 @@ fn terse_and_homemade_words() {
 }
 
 #[test]
+fn what_servers_on_the_net_answer() {
+    assert_told(include_str!("telling/replies_seventh.txt"));
+}
+
+#[test]
 fn what_is_said_of_others_takes_nobody_off() {
     assert_told(include_str!("telling/replies_never_hard.txt"));
 }

@@ -126,7 +126,7 @@ impl Learning {
 impl Automata {
     /// Each place where the words of a rule stand in a text, whose tokens `row` has.
     pub fn find(&self, row: &[Token], text: &str) -> Vec<(usize, Range<usize>)> {
-        let (mut found, mut answers) = (Vec::new(), self.forms.answers());
+        let (mut found, mut answers) = (Vec::with_capacity(8), Forms::answers());
         for (index, token) in row.iter().enumerate() {
             let at = token.at as usize;
             let word = token.word().and_then(|word| self.words.get(word));
@@ -151,7 +151,7 @@ impl Automata {
                 });
             }
         }
-        self.forms.find(answers, text, &mut found);
+        self.forms.find(&mut answers, text, &mut found);
         found
     }
 

@@ -6,14 +6,16 @@
 
 use std::ops::Range;
 
-use memchr::memmem::Finder;
 use regex_automata::{Anchored, Input, meta::Regex};
 use regex_syntax::hir::{
     Hir, HirKind, Look,
     literal::{Extractor, Literal},
 };
 
-use super::text;
+use super::{
+    letters::{Letters, Pairs},
+    text,
+};
 
 /// Words of so many octets tell texts apart; shorter ones are asked for where a form has no others.
 const SHORTEST: [usize; 2] = [3, 2];
@@ -21,6 +23,9 @@ const SHORTEST: [usize; 2] = [3, 2];
 const LONGEST: usize = 12;
 /// So many things can be asked of a text.
 const MAX_ASKED: usize = 1024;
+const SLOTS: usize = 256;
+/// Room for so many places where forms may begin is there at once.
+const USUAL_PLACES: usize = 32;
 /// A form that begins in more ways is tried everywhere.
 const MAX_BEGINNINGS: usize = 250;
 
@@ -57,7 +62,7 @@ struct Form {
     /// Which [`AnyOf`]s must be answered at the same place or later.
     asks: Vec<u16>,
     /// Letters of which some must be there; looked for last.
-    holds: Vec<Vec<Finder<'static>>>,
+    holds: Vec<Vec<Letters>>,
     /// The longest text that it matches, octets.
     longest: usize,
     /// It asks for letters beyond ASCII.
@@ -66,8 +71,9 @@ struct Form {
 
 /// What words of a text answer, and where forms may begin.
 pub struct Answers {
-    /// For each [`AnyOf`] one more than the last place where it is answered, 0 for none.
-    last: Vec<u32>,
+    /// For the [`AnyOf`]s that share a slot one more than the last place where one is answered, 0 for none: who asks in vain is seldom let pass,
+    /// and whoever passes has its form tried.
+    last: [u32; SLOTS],
     /// A form and a place.
     places: Vec<(usize, usize)>,
 }
@@ -100,7 +106,7 @@ impl Forms {
             let at_words = first.is_some();
             let beyond_ascii = |any_of: &AnyOf| any_of.iter().all(|piece| !letters_of(piece).is_ascii());
             let foreign = letters.iter().any(beyond_ascii);
-            let holds = letters.iter().map(|any_of| any_of.iter().map(finder).collect()).collect();
+            let holds = letters.iter().map(|any_of| any_of.iter().map(|piece| Letters::new(letters_of(piece))).collect()).collect();
             let longest = syntax.properties().maximum_len().unwrap_or(usize::MAX);
             let mut form = Form { rule, regex, begins, heads, asks: Vec::new(), holds, longest, foreign };
             for any_of in first.into_iter().chain(words).take(MAX_ASKED - asked.len()) {
@@ -116,37 +122,39 @@ impl Forms {
         (forms, asked)
     }
 
-    pub fn answers(&self) -> Answers {
-        Answers { last: vec![0; self.asked_by.len()], places: Vec::new() }
+    #[inline]
+    pub fn answers() -> Answers {
+        Answers { last: [0; SLOTS], places: Vec::with_capacity(USUAL_PLACES) }
     }
 
     /// Takes down what the word at a place answers.
     pub fn answer(&self, answers: &mut Answers, number: u16, at: usize) {
-        if let Some(last) = answers.last.get_mut(usize::from(number)) {
+        if let Some(last) = answers.last.get_mut(usize::from(number) % SLOTS) {
             *last = u32::try_from(at + 1).unwrap_or(u32::MAX);
         }
         answers.places.extend(self.asked_by.get(usize::from(number)).copied().flatten().map(|form| (form, at)));
     }
 
     /// Each place where a form stands, with its rule.
-    pub fn find(&self, answers: Answers, text: &str, found: &mut Vec<(usize, Range<usize>)>) {
-        let Answers { last, mut places } = answers;
+    pub fn find(&self, answers: &mut Answers, text: &str, found: &mut Vec<(usize, Range<usize>)>) {
+        let Answers { last, places } = answers;
         places.sort_unstable();
         // A word may be one and begin like another that a form begins with.
         places.dedup();
-        let asks =
-            |form: &Form, at: usize| form.asks.iter().all(|&number| last.get(usize::from(number)).is_some_and(|last| *last as usize > at));
+        let answered_after = |number: u16, at: usize| last.get(usize::from(number) % SLOTS).is_some_and(|last| *last as usize > at);
+        let asks = |form: &Form, at: usize| form.asks.iter().all(|&number| answered_after(number, at));
+        let pairs = Pairs::of(text);
         for same in places.chunk_by(|a, b| a.0 == b.0) {
             let Some(form) = same.first().and_then(|(form, _)| self.forms.get(*form)) else { continue };
-            form.at(text, same.iter().map(|(_, at)| *at).filter(|at| asks(form, *at)), found);
+            form.at((text, &pairs), same.iter().map(|(_, at)| *at).filter(|at| asks(form, *at)), found);
         }
         let ascii = text.is_ascii();
-        let answered = |first: &Option<u16>| first.is_none_or(|number| last.get(usize::from(number)).is_some_and(|last| *last > 0));
+        let answered = |first: &Option<u16>| first.is_none_or(|number| answered_after(number, 0));
         let elsewhere = self.elsewhere.iter().filter(|(first, _)| answered(first)).filter_map(|(_, form)| self.forms.get(*form));
         let elsewhere = elsewhere.filter(|form| !(ascii && form.foreign));
-        for form in elsewhere.filter(|form| asks(form, 0) && form.holds(text)) {
+        for form in elsewhere.filter(|form| asks(form, 0) && form.holds(text, &pairs)) {
             match form.begins {
-                Begins::AtStart => form.at(text, std::iter::once(0), found),
+                Begins::AtStart => form.at((text, &pairs), std::iter::once(0), found),
                 _ => found.extend(form.regex.find_iter(text).map(|hit| (form.rule, hit.range()))),
             }
         }
@@ -166,12 +174,12 @@ impl Forms {
 
 impl Form {
     /// Tries the form at these places, which are in their order.
-    fn at(&self, text: &str, places: impl Iterator<Item = usize>, found: &mut Vec<(usize, Range<usize>)>) {
+    fn at(&self, (text, pairs): (&str, &Pairs), places: impl Iterator<Item = usize>, found: &mut Vec<(usize, Range<usize>)>) {
         let mut stop = 0;
         let bound = self.begins == Begins::AtStart;
         for at in places.filter(|at| *at == 0 || !bound) {
             let rest = text.get(at..).unwrap_or_default();
-            if at < stop || !self.heads_match(rest) || !self.holds(text::cut(rest, self.longest)) {
+            if at < stop || !self.heads_match(rest) || !self.holds(text::cut(rest, self.longest), pairs) {
                 continue;
             }
             if let Some(hit) = self.regex.find(Input::new(text).range(at..).anchored(Anchored::Yes)) {
@@ -187,13 +195,10 @@ impl Form {
             || after.checked_sub(1).and_then(|head| self.heads.get(head)).is_some_and(|head| text.starts_with(head.as_str()))
     }
 
-    fn holds(&self, text: &str) -> bool {
-        self.holds.iter().all(|any_of| any_of.iter().any(|finder| finder.find(text.as_bytes()).is_some()))
+    /// `pairs` are those of the text of which `text` is a piece.
+    fn holds(&self, text: &str, pairs: &Pairs) -> bool {
+        self.holds.iter().all(|any_of| any_of.iter().any(|letters| letters.stand_in(text, pairs)))
     }
-}
-
-fn finder(piece: &Piece) -> Finder<'static> {
-    Finder::new(letters_of(piece)).into_owned()
 }
 
 fn letters_of(piece: &Piece) -> &str {

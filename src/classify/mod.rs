@@ -18,6 +18,8 @@ mod headings;
 mod human;
 mod judged;
 mod kind;
+mod letters;
+mod meant;
 mod moved;
 mod operator;
 mod person;

@@ -9,6 +9,7 @@ use std::cell::LazyCell;
 use crate::{address, taxonomy::Status};
 
 use super::{
+    meant::{self, Other},
     places::Places,
     prose,
     reply::{self, Reply, Stage},
@@ -31,6 +32,12 @@ const ON_HOLD: &[&str] = &["account-disabled", "recipient-refused-exchange"];
 
 /// Words with which a temporary reply says that it is one, whatever it calls the recipient.
 const PASSING: &[&str] = &["temporar", "try again", "try later", "retry"];
+
+/// Words with which a permanent reply says that it is none, where its others are no plain ones. Not "check the address and try again".
+const LATER: &[&str] = &["again later", "try later"];
+
+/// Replies to AUTH (RFC 4954, section 6): whom they don't know is the client.
+const LOGIN: &[&str] = &["534", "535", "538"];
 
 /// A reply that says of the sender what it would of a recipient.
 const SENDER_UNKNOWN: Clue =
@@ -153,6 +160,8 @@ fn of_words(text: &Text<'_>, sources: &Sources<'_>, codes: &Reply, said: bool) -
     let temporary =
         codes.codes.first().map_or_else(|| sources.status.is_some_and(|code| code.trim().starts_with('4')), |code| code.starts_with('4'));
     let passing = LazyCell::new(|| PASSING.iter().any(|word| text.norm().contains(word)));
+    let later = LazyCell::new(|| LATER.iter().any(|word| text.norm().contains(word)));
+    let of_client = of_client(codes);
     let begins = codes_end(text.norm());
     let clue = |hit: tables::Hit| {
         let rule = hit.rule;
@@ -161,20 +170,48 @@ fn of_words(text: &Text<'_>, sources: &Sources<'_>, codes: &Reply, said: bool) -
         {
             return Clue { weight, rule: "sender-unknown".to_owned(), evidence: Some(text.evidence(hit.range)), ..SENDER_UNKNOWN };
         }
+        // A reply that begins with the recipient's fate has said it, whatever it threatens or advises after that.
+        let first = rule.status == Status::HardBounce && rule.weight > EXACT && hit.range.start <= begins;
+        let weight = if first { FIRST } else { rule.weight };
+        if let Some((status, rule)) = of_another(text, &hit, of_client) {
+            return Clue { status, weight, rule: rule.to_owned(), evidence: Some(text.evidence(hit.range)), new_address: None };
+        }
         let new_address = (rule.status == Status::AddressChange).then(|| new_address(text, &hit, sources)).flatten();
         let status = match rule.status {
             Status::AddressChange if new_address.is_none() => Status::HardBounce,
+            Status::HardBounce if *later && rule.weight <= EXACT => Status::SoftBounceGeneral,
             Status::HardBounce if temporary && (*passing || rule.weight <= EXACT || ON_HOLD.contains(&rule.name.as_str())) => {
                 Status::SoftBounceGeneral
             }
             status => status,
         };
-        // A reply that begins with the recipient's fate has said it, whatever it threatens or advises after that.
-        let first = rule.status == Status::HardBounce && rule.weight > EXACT && hit.range.start <= begins;
-        let weight = if first { FIRST } else { rule.weight };
         Clue { status, weight, rule: rule.name.clone(), evidence: Some(text.evidence(hit.range)), new_address }
     };
     tables::find(text, Scope::Cause).into_iter().filter(|hit| said || !hit.rule.in_replies).map(clue).collect()
+}
+
+/// What is said of recipients and of domains, and of senders in the same words.
+fn gone(status: Status) -> bool {
+    matches!(status, Status::HardBounce | Status::SoftBounceDnsFailure)
+}
+
+/// Whether codes say that it is about who sends: the answer to AUTH, or his mailbox and system (RFC 3463, section 3.2).
+fn of_client(codes: &Reply) -> bool {
+    let login = codes.codes.first().is_some_and(|code| LOGIN.contains(&code.as_str()));
+    login || codes.enhanced.iter().any(|code| code.ends_with(".1.7") || code.ends_with(".1.8"))
+}
+
+/// Who else is meant by words that say of a recipient that he is gone, and what that is then.
+fn of_another(text: &Text<'_>, hit: &tables::Hit, of_client: bool) -> Option<(Status, &'static str)> {
+    let other = match gone(hit.rule.status) {
+        true if of_client => Some(Other::Sender),
+        true => meant::another(text.norm(), &hit.range),
+        false => None,
+    };
+    match other? {
+        Other::Sender => Some((Status::MailBlockGeneral, "sender-unknown")),
+        Other::Domain => Some((Status::SoftBounceDnsFailure, "domain-unknown")),
+    }
 }
 
 /// Where the codes at the start of a comparable text end.

@@ -228,8 +228,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn new(data: &'a [u8], at: usize, mbox: bool) -> Reader<'a> {
-        let fields = Vec::with_capacity(32);
-        Reader { data, mail: data.get(at..).unwrap_or_default(), mbox, fields, after: at, open: false, octets: 0 }
+        Reader { data, mail: data.get(at..).unwrap_or_default(), mbox, fields: Vec::with_capacity(12), after: at, open: false, octets: 0 }
     }
 
     fn push(&mut self, name: &'a [u8], value: &'a [u8], line: Line<'a>) {

@@ -17,8 +17,8 @@ pub const FIRST_GRANT: usize = 64 * 1024;
 const FIRST_ROOM: usize = 8 * 1024;
 
 /// A mail of more octets gets addresses for so many at once, or for as many as it may come to: beyond 32 MiB the C library asks the system for
-/// them, and gives them back when the mail is done.
-const LARGE: usize = 4 * 1024 * 1024;
+/// them, and gives them back when the mail is done. What a thousand mails that are put off leave behind is never the heap's for good.
+const LARGE: usize = 16 * 1024;
 const ADDRESSES: usize = 33 * 1024 * 1024;
 
 /// What came in whole.
@@ -316,8 +316,7 @@ impl Content {
         }
     }
 
-    /// At first less than was granted: most mails are far smaller. Then all of it, since many mails that each leave smaller pieces behind would
-    /// take twice their memory. A large one gets addresses for all that it may come to, of which the system backs with memory what is written
+    /// At first less than was granted: most mails are far smaller. A large one gets addresses for all that it may come to, of which the system backs with memory what is written
     /// to, so that it is never copied from one place to a larger one.
     fn make_room(&mut self, part: usize) {
         let needed = self.bytes.len().saturating_add(part);
@@ -326,8 +325,8 @@ impl Content {
             if needed > LARGE && self.bytes.try_reserve_exact(whole).is_ok() {
                 return;
             }
-            let room = if needed <= FIRST_ROOM { FIRST_ROOM } else { self.granted };
-            let room = room.min(self.granted).max(needed);
+            let step = [FIRST_ROOM, LARGE].into_iter().find(|step| needed <= *step);
+            let room = step.unwrap_or(self.granted).min(self.granted).max(needed);
             self.bytes.reserve_exact(room.saturating_sub(self.bytes.len()));
         }
     }

@@ -79,9 +79,11 @@ impl Writer {
     pub fn run(mut self, inbox: &Receiver<Command>) {
         loop {
             self.shared.beat();
+            let mut last = false;
             let turn = match inbox.recv_timeout(self.patience()) {
                 Ok(first) => {
                     let work = gather(first, inbox);
+                    last = work.iter().any(|command| matches!(command, Command::Close { .. }));
                     catch_unwind(AssertUnwindSafe(|| self.turn(work)))
                 }
                 Err(RecvTimeoutError::Timeout) => catch_unwind(AssertUnwindSafe(|| self.idle().map(|()| false))),
@@ -93,7 +95,10 @@ impl Writer {
                 Err(error) => {
                     let error = self.shared.fail(error);
                     tracing::error!(%error, "nothing more is recorded");
-                    return refuse(inbox, &error);
+                    if !last {
+                        refuse(inbox, &error);
+                    }
+                    return;
                 }
             }
         }
@@ -289,8 +294,10 @@ impl Writer {
 
     /// After the last commit.
     fn close(&mut self) -> Result<(), StoreError> {
+        self.raw.close().map_err(StoreError::fatal)?;
+        self.events.close().map_err(StoreError::fatal)?;
         // Nobody writes to sled from here on.
-        let Tail { segment, length, .. } = self.log.end();
+        let Tail { segment, length, .. } = self.log.close()?;
         let sled = sled_log::end(&self.dir.join("store")).map_err(StoreError::read)?;
         self.write_marker(Some(Closed { sled, segment, length }))
     }

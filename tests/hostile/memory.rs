@@ -15,7 +15,7 @@ use tokio::{
 use crate::{
     client::{Client, PATIENT},
     crowd::{alone, descriptors},
-    overload::{start, today},
+    overload::{bounce, start, today},
     process::kib,
 };
 
@@ -23,8 +23,9 @@ const SESSIONS: usize = 1000;
 const BUDGET_KIB: u64 = 64 * 1024;
 /// What a connection may cost while it talks: its state, a read, and what the allocator rounds up.
 const SESSION_KIB: u64 = 24;
-/// Mails that are told at this moment are decoded, and the store has its cache.
-const BESIDES_KIB: u64 = 64 * 1024;
+/// Mails that are told at this moment are decoded, and the store has its cache. The tables of what is known of bounces, which the first mail
+/// loads, stand apart: the measure begins after one.
+const BESIDES_KIB: u64 = 32 * 1024;
 
 fn octets() -> usize {
     let usual = if cfg!(debug_assertions) { 300_000 } else { 10_000_000 };
@@ -59,6 +60,7 @@ async fn a_thousand_big_mails_at_once() {
         return;
     }
     let (daemon, codec) = start(SESSIONS + 10);
+    bounce(&mut Client::greeted(daemon.smtp()).await, &codec, 0).await;
     let before = kib(daemon.pid(), "VmHWM");
     let (together, mut sessions) = (Arc::new(Barrier::new(SESSIONS)), JoinSet::new());
     let clients = crate::crowd::idle(daemon.smtp(), SESSIONS).await;
@@ -76,7 +78,7 @@ async fn a_thousand_big_mails_at_once() {
     assert_eq!(of("250") + of("452"), SESSIONS, "{ended:?}");
     assert!(of("452") > 0 && of("250") > 0, "{ended:?}");
     assert!(grown <= BUDGET_KIB + SESSIONS as u64 * SESSION_KIB + BESIDES_KIB, "{grown} KiB");
-    assert_eq!(daemon.events().len(), of("250"), "what was confirmed is there, and nothing else");
+    assert_eq!(daemon.events().len(), 1 + of("250"), "what was confirmed is there, and nothing else");
     // All that was taken was given back.
     let big = send(
         Client::greeted(daemon.smtp()).await,

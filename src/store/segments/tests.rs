@@ -31,6 +31,40 @@ fn records_come_back_over_segments_and_a_torn_tail_is_cut() {
 }
 
 #[test]
+fn zeros_lie_ahead_in_the_last_segment_until_it_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |tail| Stream::open(Folder::new(dir.path().to_owned()), tail, (u64::MAX, i64::MAX), Arc::new(Disk)).unwrap();
+    let mut log = open(Tail::default());
+    let path = log.folder().segment(0);
+    let length = || fs::metadata(&path).unwrap().len();
+    let put = |log: &mut Stream, octets: usize| {
+        log.append(RAW, &[&vec![7; octets]], 0).unwrap();
+        log.sync().unwrap();
+        log.tail().length
+    };
+    let first = put(&mut log, 100);
+    assert_eq!(length(), first + ROOM);
+    let second = put(&mut log, 100);
+    assert_eq!(length(), first + ROOM, "within the room");
+    assert!(fs::read(&path).unwrap()[second as usize..].iter().all(|octet| *octet == 0));
+    let third = put(&mut log, 2 * ROOM as usize);
+    assert_eq!(length(), third + ROOM, "past it");
+    drop(log);
+
+    let mut log = open(Tail { length: third, ..Tail::default() });
+    assert_eq!(length(), third, "cut at open");
+    let fourth = put(&mut log, 10);
+    assert_eq!(length(), fourth + ROOM);
+    log.roll().unwrap();
+    assert_eq!(length(), fourth, "a segment that is followed by another ends with its last record");
+    let fifth = put(&mut log, 10);
+    log.close().unwrap();
+    assert_eq!(fs::metadata(log.folder().segment(1)).unwrap().len(), fifth);
+    let all = log.folder().read(0, 0, None).unwrap().unwrap();
+    assert_eq!(Records::new(&all, 0).map(Result::unwrap).count(), 4);
+}
+
+#[test]
 fn large_records_among_small_ones_come_back() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = Stream::open(Folder::new(dir.path().to_owned()), Tail::default(), (u64::MAX, i64::MAX), Arc::new(Disk)).unwrap();
@@ -49,7 +83,7 @@ fn damage_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = stream(dir.path(), Tail::default()).unwrap();
     let at = log.append(RAW, &[b"hello"], 0).unwrap();
-    log.sync().unwrap();
+    log.close().unwrap();
     let tail = log.tail();
     let path = log.folder().segment(0);
     assert!(matches!(log.folder().get(at, EVENT), Err(StoreError::Damaged(_))), "of another kind");

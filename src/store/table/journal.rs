@@ -118,6 +118,11 @@ impl Journal {
         self.stream.sync().map_err(StoreError::fatal)
     }
 
+    /// Takes back the room for more commits.
+    pub fn close(&mut self) -> Result<(), StoreError> {
+        self.stream.close().map_err(StoreError::fatal)
+    }
+
     /// Begins a new segment and returns its number: what is committed from now on lies there.
     pub fn roll(&mut self) -> Result<u32, StoreError> {
         self.stream.roll().map_err(StoreError::fatal)?;
@@ -159,13 +164,20 @@ mod tests {
             }
         }
         let all: Vec<Rows> = (0..6).map(rows).collect();
+        let roomy = fs::metadata(folder.segment(1)).unwrap().len();
+        assert_eq!(read(&folder).unwrap().0, all, "with room for more after them");
+        journal.close().unwrap();
+        assert!(fs::metadata(folder.segment(1)).unwrap().len() < roomy);
         assert_eq!(read(&folder).unwrap().0, all);
         let (path, good) = (folder.segment(1), fs::read(folder.segment(1)).unwrap());
         let each = good.len() / 3;
-        for left in [1, each - 1] {
+        for left in [1, each - 12] {
             fs::write(&path, &good[..2 * each + left]).unwrap();
             let (found, tail) = read(&folder).unwrap();
             assert_eq!((found.len(), tail.segment, tail.length), (5, 1, 2 * each as u64), "the last was torn");
+            let room = vec![0; 1000];
+            fs::write(&path, [&good[..2 * each + left], &room].concat()).unwrap();
+            assert_eq!(read(&folder).unwrap().1, tail, "the last was torn and reached into the room");
         }
         let mut bytes = good.clone();
         bytes[each + 20] ^= 1;

@@ -150,14 +150,20 @@ impl Drop for Log {
 }
 
 impl Log {
-    /// Waits until rows are no longer written to their place, nor runs merged; gives where the journal ends.
-    pub fn end(&mut self) -> Tail {
+    /// Ends the threads, then the journal; gives where that ends.
+    pub fn close(&mut self) -> Result<Tail, StoreError> {
+        self.end();
+        self.journal.close()?;
+        Ok(self.journal.tail())
+    }
+
+    /// Waits until rows are no longer written to their place, nor runs merged.
+    fn end(&mut self) {
         self.works.stop.store(true, Ordering::Relaxed);
         self.flush = None;
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
-        self.journal.tail()
     }
 }
 
