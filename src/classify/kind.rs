@@ -292,6 +292,8 @@ impl<'a> Signs<'a> {
         } else {
             0
         };
+        let talks = || self.notices().iter().any(|hit| hit.rule.name == "bounce-talk");
+        signs -= if person && self.answerable && talks() { 3 } else { 0 };
         // RFC 2369: what can be unsubscribed from was sent on purpose, unless a mail system's notice went through a list.
         let system =
             header.from.is_empty() || header.from.iter().filter_map(|from| address::normal(from)).any(|from: String| system_address(&from));
@@ -356,10 +358,12 @@ impl<'a> Signs<'a> {
         if self.has_fields() && self.report.recipients.iter().all(RecipientFields::is_final) {
             return Nature { status: None, rule: "delivery-status".to_owned(), evidence: None, notice: None, over: false };
         }
-        let best = |status| {
-            self.subject(status).map(|hit| (hit, &self.subject)).or_else(|| self.notice(status).map(|hit| (hit, &self.words().text)))
-        };
         let over = self.notices().iter().find(|hit| hit.rule.name == "final-notice");
+        // "It will not go on trying" has the words of a delay in it.
+        let denied = |hit: &Hit| over.is_some_and(|over| over.range.start <= hit.range.start && hit.range.end <= over.range.end);
+        let notice = |status| self.notices().iter().find(|hit| hit.rule.status == status && !denied(hit));
+        let best =
+            |status| self.subject(status).map(|hit| (hit, &self.subject)).or_else(|| notice(status).map(|hit| (hit, &self.words().text)));
         let delayed = best(Status::TransientBounce);
         let failed = self.subject(Status::GeneralBounce).or_else(|| self.notice(Status::GeneralBounce));
         let delivered = best(Status::Delivered).filter(|_| failed.is_none() || self.subject(Status::Delivered).is_some());

@@ -64,7 +64,8 @@ pub struct Prose<'r> {
 struct Read {
     human: String,
     sections: Vec<Section>,
-    local_parts: Vec<String>,
+    /// Words that stand where an address would, and the reason in brackets after them.
+    local_parts: Vec<Section>,
     /// With the lines that are worth nothing as a cause; none where there are no such lines.
     whole: Option<String>,
 }
@@ -80,7 +81,7 @@ const FILES: &[&str] =
 
 /// Software that names its recipients in a line of its own with a label.
 static LABEL: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?i)^(?:to|recipients?|recipient address|final[- ]recipient|original[- ]recipient|intended recipient|failed recipients?|failed address|failed addresses|addressed to|delivery to|mail to|rcpt to|for|user|address|e-?mail|e-?mail address|empfänger|an|destinataire|à|destinatario|para|destinatário|a|odbiorca|do|geadresseerde|aan|till|til|кому|получатель|адрес|宛先|收件人|收件者|받는 사람)\s*[:=]\s*(?:rfc822;|smtp:)?\s*$").ok()
+    Regex::new(r"(?i)^(?:to|recipients?|recipient address|final[- ]recipient|original[- ]recipient|intended recipient|failed recipients?|failed address|failed addresses|addressed to|delivery to|mail to|rcpt to|for|user|address|e-?mail|e-?mail address|empfänger|an|destinations?|destinataire|à|destinatario|para|destinatário|a|odbiorca|do|geadresseerde|aan|till|til|кому|получатель|адрес|宛先|收件人|收件者|받는 사람)[\s.]*[:=]\s*(?:rfc822;|smtp:)?\s*$").ok()
 });
 
 /// A line that says no more than who couldn't be reached, as CommuniGate's.
@@ -111,8 +112,8 @@ impl<'r> Prose<'r> {
         &self.read().sections
     }
 
-    /// Words that stand alone where an address would: a local part whose domain was taken off.
-    pub fn local_parts(&self) -> &[String] {
+    /// Words that stand alone where an address would: local parts whose domain was taken off, each with the reason in brackets after it.
+    pub fn local_parts(&self) -> &[Section] {
         &self.read().local_parts
     }
 
@@ -129,7 +130,7 @@ impl<'r> Prose<'r> {
     /// The paragraph about one of `names`.
     pub fn section<S: AsRef<str>>(&self, names: &[S]) -> Option<&str> {
         let theirs = |section: &&Section| names.iter().any(|name| name.as_ref() == section.address);
-        self.sections().iter().find(theirs).map(|section| section.text.as_str())
+        self.sections().iter().chain(self.local_parts()).find(theirs).map(|section| section.text.as_str())
     }
 }
 
@@ -150,6 +151,7 @@ impl Read {
     fn sections<'h>(&mut self, human: &'h str) -> HashSet<&'h str> {
         let mut current: Option<usize> = None;
         let mut before = "";
+        let mut list = false;
         let mut transcript = Transcript::default();
         for line in human.lines() {
             if transcript.takes(line) {
@@ -170,9 +172,9 @@ impl Read {
                 });
                 self.append(current, rest);
             } else {
-                if let Some(local) = alone(line, before) {
-                    self.local_parts.push(local);
-                }
+                let local = alone(line, before, list);
+                list = local.is_some() || list && line.trim().is_empty();
+                self.local_parts.extend(local.filter(|_| self.local_parts.len() < MAX_HEADS));
                 self.append(current, line);
             }
             if !line.trim().is_empty() {
@@ -212,8 +214,9 @@ fn head<'a>(line: &'a str, before: &str) -> Option<(String, &'a str)> {
     if !line.as_bytes().contains(&b'@') {
         return None;
     }
-    let trimmed =
-        line.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '-' | '*' | '•' | '·' | '>' | '→' | '|' | '+' | '#')).trim_end();
+    let trimmed = line
+        .trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '-' | '–' | '—' | '*' | '•' | '·' | '>' | '→' | '|' | '+' | '#'))
+        .trim_end();
     let trimmed = unnumbered(trimmed);
     let found = ADDRESSES.as_ref()?.find(trimmed)?;
     let address = clean(found.as_str())?;
@@ -229,10 +232,11 @@ fn head<'a>(line: &'a str, before: &str) -> Option<(String, &'a str)> {
         return None;
     }
     let ends = tail.is_empty()
-        || tail.starts_with([':', ';', ',', '.', '(', '<', '-', '–', '=', '|'])
+        || tail.starts_with([':', ';', ',', '.', '(', '<', '-', '–', '—', '=', '|'])
         || tail.starts_with("on ")
         || rest.starts_with("...")
         || rest.starts_with('\t')
+        || rest.starts_with("  ")
         || replies(tail);
     let named = bare.contains(char::is_alphabetic)
         && bare.chars().count() <= 60
@@ -260,15 +264,18 @@ fn replies(tail: &str) -> bool {
     tail.len() < 1000 && !super::reply::codes(tail, true).codes.is_empty()
 }
 
-/// A word alone on its line after a line that announces recipients.
-fn alone(line: &str, before: &str) -> Option<String> {
-    let word = line.trim().trim_matches(['<', '>', '"', '\'', ':', ',']);
-    let announced = before.trim_end().ends_with(':') && before.trim().len() > 12;
+/// A word alone on its line, or with a reason in brackets after it, where the line before announces recipients or names one of a `list`.
+fn alone(line: &str, before: &str, list: bool) -> Option<Section> {
+    let bracketed = line.trim().strip_suffix(')').and_then(|line| line.split_once(" ("));
+    let (word, reason) = bracketed.unwrap_or((line.trim(), ""));
+    let word = word.trim_matches(['<', '>', '"', '\'', ':', ',']);
+    let announced = before.trim_end().ends_with(':') && before.trim().len() > 12 || list;
     let fits = (2..=64).contains(&word.len())
         && !word.contains(['@', '/', '\\', ':', '=', '*', '-'])
         && word.chars().all(|c| super::text::is_local(c) && !super::text::wide(c));
     let file = word.rsplit_once('.').is_some_and(|(_, kind)| FILES.iter().any(|known| kind.eq_ignore_ascii_case(known)));
-    (announced && fits && !file && word.contains(char::is_alphabetic)).then(|| word.to_lowercase())
+    (announced && fits && !file && word.contains(char::is_alphabetic))
+        .then(|| Section { address: word.to_lowercase(), text: reason.to_owned() })
 }
 
 /// Local parts of mail systems, and of those who help.

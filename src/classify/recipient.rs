@@ -7,6 +7,7 @@ use crate::{
 };
 
 use super::{
+    author::is_desk,
     prose::{self, Prose, address_in, distinct, system_address},
     said,
     text::Text,
@@ -86,16 +87,18 @@ fn part(found: &mut [Recipient<'_>], prose: &Prose) {
 /// Without per-recipient fields.
 fn unlisted<'a>(report: &'a Report, prose: &Prose) -> Vec<Recipient<'a>> {
     let own = own(report);
-    let strange =
-        |list: &[String]| -> Vec<String> { list.iter().filter(|one| !own.contains(one) && !system_address(one)).cloned().collect() };
+    let original: Vec<String> = report.original.iter().flat_map(|original| &original.to).filter_map(|to| address::normal(to)).collect();
+    let known = |one: &String| own.contains(one) || system_address(one) || manages(one, &original);
+    let strange = |list: &[String]| -> Vec<String> { list.iter().filter(|one| !known(one)).cloned().collect() };
     let before_reply = || said::reply(prose.human()).and_then(|reply| Some((prose.human().split_once(reply)?.0, reply)));
     let quoted = before_reply().map(|(before, reply)| (strange(&prose::addresses(before)), prose::addresses(reply)));
     // The reply may give another address, where the person is now; the notice has named whom it speaks of before that.
     let new =
         |one: &String| quoted.as_ref().is_some_and(|(before, reply)| !before.is_empty() && !before.contains(one) && reply.contains(one));
     let headed = headed(prose);
-    let headed = if headed.len() == 1 { headed.into_iter().filter(|one| !new(one)).collect() } else { headed };
-    let original: Vec<String> = report.original.iter().flat_map(|original| &original.to).filter_map(|to| address::normal(to)).collect();
+    let others = || strange(&prose.named().mentioned).len() > 1;
+    let counts = |one: &String| !(new(one) || signs_off(prose.human(), one) && others());
+    let headed = if headed.len() == 1 { headed.into_iter().filter(counts).collect() } else { headed };
     let listed: Vec<String> = report.header.failed_recipients.iter().filter_map(|one| address_in(one)).collect();
     let disposed = report.disposition.iter().flat_map(|one| one.original_recipient.iter().chain(&one.final_recipient));
     let disposed: Vec<String> = disposed.filter_map(|one| address_in(one)).take(1).collect();
@@ -103,8 +106,12 @@ fn unlisted<'a>(report: &'a Report, prose: &Prose) -> Vec<Recipient<'a>> {
     if let Some(all) = choices.into_iter().find(|list| !list.is_empty()) {
         return distinct(all).into_iter().take(MAX).map(named).collect();
     }
-    let local = || local_part(report, prose, &original, prose.local_parts());
-    let spoken_of = || local_part(report, prose, &original, &[prose.spoken_of()?]);
+    let several = local_parts(prose, &original);
+    if several.len() > 1 {
+        return several;
+    }
+    let local = || local_part(report, prose, &original, prose.local_parts().iter().map(|local| local.address.as_str()));
+    let spoken_of = || local_part(report, prose, &original, prose.spoken_of().iter().map(String::as_str));
     let reached: Vec<String> = report.header.to.iter().filter_map(|to| address::normal(to)).collect();
     let single = |list: Vec<String>| list.into_iter().next();
     let all_named = || prose.named().introduced.iter().chain(&prose.named().mentioned);
@@ -116,7 +123,12 @@ fn unlisted<'a>(report: &'a Report, prose: &Prose) -> Vec<Recipient<'a>> {
         .or_else(|| single(original.clone()).filter(|to| original.len() == 1 && !reached.contains(to)))
         .or_else(|| single(headed).filter(|one| !reached.contains(one)))
         .or_else(spoken_of)
-        .or_else(|| all_named().find(|one| prose::role_address(one) && !own.contains(one)).cloned());
+        .or_else(|| all_named().find(|one| prose::role_address(one) && !own.contains(one)).cloned())
+        // A mailbox may say of itself that it is full.
+        .or_else(|| {
+            all_named().find(|one| report.header.from.iter().any(|from| from == *one) && !system_address(one) && !is_desk(one)).cloned()
+        })
+        .or_else(|| single(strange(&prose::addresses(report.header.subject.as_deref().unwrap_or_default()))));
     let others: Vec<String> = one.iter().flat_map(|one| strange(&together(prose.human(), one))).take(MAX).collect();
     distinct(one.into_iter().chain(others).collect()).into_iter().map(named).collect()
 }
@@ -142,14 +154,20 @@ fn together(human: &str, first: &str) -> Vec<String> {
     found
 }
 
+/// What the sentence that leads up to the failed recipients has in it.
+const FOLLOWING: &[&str] =
+    &["following", "folgende", "suivant", "siguiente", "seguente", "seguinte", "volgende", "następując", "следующ", "下列", "以下"];
+
 /// Those at the heads of paragraphs. Exchange repeats the original's To, Subject and time before it names who couldn't be reached: that
 /// paragraph ends in the sentence that leads up to the others.
 fn headed(prose: &Prose) -> Vec<String> {
     let leads_on = |text: &str| {
         let mut lines = text.trim_end().lines().map(|line| line.trim().to_lowercase()).rev();
         let last = lines.next().unwrap_or_default();
-        let announces = last.ends_with(':') && (last.contains("following recipient") || last.contains("following address"));
-        announces && lines.any(|line| line.split(' ').next().is_some_and(|word| word.ends_with(':')))
+        let announces = last.ends_with([':', '：']) && FOLLOWING.iter().any(|word| last.contains(word));
+        announces
+            && (text.trim_start().starts_with([';', ','])
+                || lines.any(|line| line.split(' ').next().is_some_and(|word| word.ends_with(':'))))
     };
     let last = prose.sections().len().saturating_sub(1);
     let first = prose.sections().first().map(|section| section.address.as_str());
@@ -189,11 +207,35 @@ fn named<'a>(address: String) -> Recipient<'a> {
     Recipient { address: Some(address), aliases: Vec::new(), fields: None }
 }
 
+/// Whether an address is the last line of a text, under one that announces nobody: a signature's.
+fn signs_off(human: &str, address: &str) -> bool {
+    let mut lines = human.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+    let last = lines.next().is_some_and(|line| line.trim_matches(['<', '>']).eq_ignore_ascii_case(address));
+    last && lines.next().is_some_and(|before| !before.ends_with([':', '：', '.', '。']) && before.len() < 60)
+}
+
+/// Whether somebody manages a list that the original was written to: nobody to take off.
+fn manages(one: &str, original: &[String]) -> bool {
+    const MANAGERS: &[&str] = &["-owner", "-request", "-admin", "-bounces", "-help"];
+    let Some((local, domain)) = address::split(one) else { return false };
+    let lists = MANAGERS.iter().filter_map(|manager| local.strip_suffix(manager)).chain(local.strip_prefix("owner-"));
+    lists.into_iter().any(|list| original.iter().any(|to| address::split(to) == Some((list, domain))))
+}
+
+/// The original's recipients whose local parts a list names without their domain.
+fn local_parts<'a>(prose: &Prose, original: &[String]) -> Vec<Recipient<'a>> {
+    let of = |local: &str| original.iter().find(|to| to.split('@').next() == Some(local)).cloned();
+    let named = |local: &str| Some(Recipient { address: Some(of(local)?), aliases: vec![local.to_owned()], fields: None });
+    let mut found: Vec<Recipient<'_>> = prose.local_parts().iter().filter_map(|local| named(&local.address)).take(MAX).collect();
+    found.dedup_by(|a, b| a.address == b.address);
+    found
+}
+
 /// A local part whose domain was left out: the original's recipient has it, or else the host that answers for it.
-fn local_part(report: &Report, prose: &Prose, original: &[String], words: &[String]) -> Option<String> {
+fn local_part<'w>(report: &Report, prose: &Prose, original: &[String], mut words: impl Iterator<Item = &'w str>) -> Option<String> {
     let is_domain = |word: &str| prose.named().mentioned.iter().any(|one| address::domain(one) == Some(word));
-    let local = words.iter().find(|word| !is_domain(word))?;
-    let known = original.iter().chain(&prose.named().mentioned).find(|to| to.split('@').next() == Some(local.as_str()));
+    let local = words.find(|word| !is_domain(word))?;
+    let known = original.iter().chain(&prose.named().mentioned).find(|to| to.split('@').next() == Some(local));
     known.cloned().or_else(|| {
         let host = report.header.from.iter().find_map(|from| address::normal(from)).filter(|from| system_address(from))?;
         address::normal(&format!("{local}@{}", address::domain(&host)?))

@@ -74,13 +74,49 @@ impl Named {
             .filter_map(|found| clean(found.name("helper")?.as_str()))
             .take(MAX_HEADS)
             .collect();
-        let strange = |list: Vec<String>| -> Vec<String> { distinct(list.into_iter().filter(|one| !helpers.contains(one)).collect()) };
-        Named {
+        let mut named = Named {
             commanded: distinct(captures(&COMMAND)),
-            introduced: strange(captures(&JSON).into_iter().chain(captures(&LEADS)).collect()),
-            mentioned: strange(addresses(human)),
+            introduced: captures(&JSON).into_iter().chain(captures(&LEADS)).filter(|one| !helpers.contains(one)).collect(),
+            mentioned: addresses(human),
+        };
+        let several = named.mentioned.len() > 1;
+        let others: Vec<String> = named.mentioned.iter().take(MAX_BESIDE).filter(|one| several && beside(human, one)).cloned().collect();
+        named.mentioned.retain(|one| !helpers.contains(one));
+        if named.mentioned.iter().any(|one| !others.contains(one)) {
+            named.introduced.retain(|one| !others.contains(one));
+            named.mentioned.retain(|one| !others.contains(one));
         }
+        Named { introduced: distinct(named.introduced), ..named }
     }
+}
+
+/// Words right before an address that make it the sender's, or the one that somebody has now.
+const BESIDE: &[&str] =
+    &["from", "sender", "von", "absender", "från", "fra", "od", "от", "remitente", "mittente", "remetente", "expéditeur", "nadawca", "由"];
+const NEW: &[&str] =
+    &["new", "neue", "neuer", "nouvelle", "nueva", "nuevo", "nuovo", "nova", "novo", "nieuwe", "nieuw", "nya", "nye", "nowy", "новый"];
+
+/// So many addresses are looked at for the words before them.
+const MAX_BESIDE: usize = 8;
+
+/// Whether the first mention of an address is of the sender, or of a new address: they count only where nobody else is named.
+fn beside(human: &str, address: &str) -> bool {
+    const WORDS: usize = 60;
+    let Some(at) = find_folded(human, address) else { return false };
+    let before = human.get(..at).unwrap_or_default();
+    let tail = before.char_indices().rev().take(WORDS).last().and_then(|(from, _)| before.get(from..)).unwrap_or_default().to_lowercase();
+    let line = tail.rsplit(['.', '!', '?']).next().unwrap_or_default();
+    let mut words = line.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty()).rev();
+    let last = words.next().unwrap_or_default();
+    let after = human.get(at + address.len()..).unwrap_or_default().trim_start_matches(['>', ' ', '」']);
+    BESIDE.contains(&last) || after.starts_with("から") || words.take(3).any(|word| NEW.contains(&word))
+}
+
+/// Where a text in lower case stands in another, whatever the case of its ASCII letters.
+fn find_folded(text: &str, wanted: &str) -> Option<usize> {
+    let first = wanted.as_bytes().first()?;
+    let fits = |at: usize| text.as_bytes().get(at..at + wanted.len()).is_some_and(|here| here.eq_ignore_ascii_case(wanted.as_bytes()));
+    text.bytes().enumerate().filter(|(_, b)| b.eq_ignore_ascii_case(first)).map(|(at, _)| at).find(|&at| fits(at))
 }
 
 /// The local part that a sentence says nobody has.

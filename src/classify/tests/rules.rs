@@ -269,3 +269,43 @@ fn delays_and_successes_in_prose() {
         assert_eq!((told.status, told.address.as_deref()), (want, Some("alice@example.org")), "{subject} {told:?}");
     }
 }
+
+#[test]
+fn the_sender_and_the_new_address_are_not_who_failed() {
+    for text in [
+        "A message from news@example.com to alice@example.org could not be delivered: unknown user.",
+        "news@example.com から alice@example.org 宛のメールは配送できませんでした。",
+        "alice@example.org has a new address: alice@example.net. Your message was not forwarded.",
+        "We could not deliver it, alice@example.org has left.\n\nRegards,\nThe mail team\nadmin@example.org",
+    ] {
+        assert_eq!(one(&bounce(text)).address.as_deref(), Some("alice@example.org"), "{text}");
+    }
+    let alone = one(&bounce("Undeliverable. The message is from news@example.com and we do not know more."));
+    assert_eq!(alone.address.as_deref(), Some("news@example.com"));
+}
+
+#[test]
+fn local_parts_in_a_list_have_a_reason_each() {
+    let text = "The message was undeliverable to the following:\n\talice (user not found)\n\tbob (mailbox full)\n";
+    let to = vec!["bob@example.org".to_owned(), "alice@example.org".to_owned()];
+    let original = Some(crate::message::Original { to, ..Default::default() });
+    let told: Vec<_> = told(&Report { original, ..bounce(text) }).into_iter().map(|one| (one.address, one.status)).collect();
+    let alice = (Some("alice@example.org".to_owned()), Status::HardBounce);
+    let bob = (Some("bob@example.org".to_owned()), Status::SoftBounceMailboxFull);
+    assert_eq!(told, [alice, bob]);
+}
+
+#[test]
+fn who_manages_a_list_has_not_failed() {
+    let to = vec!["birds@example.org".to_owned()];
+    let original = Some(crate::message::Original { to, ..Default::default() });
+    let text = "Your message was rejected automatically. Contact the owner at\nbirds-owner@example.org.\n";
+    assert_eq!(one(&Report { original, ..bounce(text) }).address.as_deref(), Some("birds@example.org"));
+}
+
+#[test]
+fn what_will_not_be_tried_again_is_over() {
+    let delayed = |text| one(&bounce(text)).status == Status::TransientBounce;
+    assert!(delayed("Su mensaje para alice@example.org no se entregó. El sistema volverá a intentarlo."));
+    assert!(!delayed("Su mensaje para alice@example.org no se entregó. El sistema no volverá a intentarlo."));
+}

@@ -212,3 +212,20 @@ fn addresses_for_the_short_form() {
     report.original = Some(Original { to: (0..500).map(|n| format!("{n}@example.org")).collect(), ..Original::default() });
     assert_eq!((named_addresses(&report).len(), vouchers(&report).len()), (50, 50));
 }
+
+#[test]
+fn who_talks_about_a_bounce_sends_none() {
+    let text =
+        "My colleague pete@example.org told me your mail to him bounced with 'user unknown'. His right address is peter@example.org.";
+    let talk = Report {
+        header: Header { return_path: Some("pat@example.net".into()), ..header("pat@example.net", "Returned mail?") },
+        ..bounce(text)
+    };
+    assert_eq!(one(&talk).status, Status::Undetermined);
+    let own = Report {
+        header: Header { return_path: Some(String::new()), ..header("alice@example.org", "Undeliverable: News") },
+        ..bounce("This mailbox (alice@example.org) is full. Your message was not delivered.")
+    };
+    let told = one(&own);
+    assert_eq!((told.status, told.address.as_deref()), (Status::SoftBounceMailboxFull, Some("alice@example.org")));
+}
