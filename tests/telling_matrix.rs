@@ -186,6 +186,11 @@ fn what_servers_on_the_net_answer() {
 }
 
 #[test]
+fn what_common_receivers_answer() {
+    assert_told(include_str!("telling/replies_eighth.txt"));
+}
+
+#[test]
 fn what_is_said_of_others_takes_nobody_off() {
     assert_told(include_str!("telling/replies_never_hard.txt"));
 }

@@ -3,10 +3,13 @@
 //! "Does not exist" is said of senders and of domains with the words that are said of recipients, and those are what the tables know. Whose
 //! noun stands nearest before them in the same clause tells it: "il mittente non esiste", "domena odbiorcy nie istnieje". English has rows of
 //! its own beside this. Where no noun is known, nothing is told. Linear, a few dozen octets for each hit.
+//!
+//! The nouns stand in `nouns.toml`. It is part of the program and checked by its tests; should it not read nevertheless, nobody else is ever meant.
 
 use std::{ops::Range, sync::LazyLock};
 
 use aho_corasick::{AhoCorasick, MatchKind};
+use serde::Deserialize;
 
 use super::text::{folded, wide};
 
@@ -24,7 +27,8 @@ pub enum Other {
     Domain,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 enum Noun {
     Sender,
     Recipient,
@@ -32,63 +36,63 @@ enum Noun {
     Domain,
 }
 
-/// What stands before a sender to whom something is returned, or by whom an address was given: then it isn't his that is gone.
-const NOT_HIS: &[&str] = &[
-    "par l'",
-    "par le ",
-    "por el ",
-    "por la ",
-    " dal ",
-    " pelo ",
-    " pela ",
-    " door de ",
-    " przez ",
-    " a l'",
-    " au ",
-    " an ",
-    " an den ",
-    " al ",
-    " ao ",
-    " aan ",
-    " aan de ",
-    " till ",
-    " til ",
-];
-/// What stands after him then.
-const GIVEN: &[&str] = &["angegeb", "eingegeb", "genannt", "verwendet"];
+/// One row of `nouns.toml`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    of: Noun,
+    begins: Vec<String>,
+}
 
-/// Nouns by how they begin, parted by bars.
-const NOUNS: &[(Noun, &str)] = &[
-    (
-        Noun::Sender,
-        "return address|reply address|reply-to address|return-path|return path|reverse-path|reverse path|envelope sender|from address|expéditeur|émetteur|remitente|emisor|mittente|remetente|emissor|absender|versender|afzender|verzender|avsändar|avsender|\
-         afsender|lähettäj|nadawc|odesílatel|odosielateľ|feladó|küldő|expeditor|pošiljatelj|pošiljalac|отправител|відправник|\
-         подател|изпраща|αποστολ|gönderen|gönderic|pengirim|người gửi|发件人|發件人|发信人|发送者|寄件者|寄件人|送信者|送信元|差出人|보낸 사람|보낸사람|발신자|발신인|발송자|\
-         المرسل|השולח",
-    ),
-    (
-        Noun::Recipient,
-        "destinatair|destinatari|destinatár|empfäng|empfaeng|adressat|adresát|ontvanger|geadresseerde|mottagar|mottaker|modtager|\
-         vastaanottaj|odbiorc|příjemc|príjemc|címzett|primatelj|primalac|получател|адресат|одержувач|отримувач|παραλήπτ|παραληπτ|\
-         alıcı|penerima|người nhận|收件人|收件者|收信人|宛先|受信者|受取人|수신자|수신인|받는 사람|받는사람|المستلم|المرسل إليه|المرسل اليه|הנמען",
-    ),
-    (
-        Noun::User,
-        "utilisateur|usuari|usuári|utente|utenti|benutzer|nutzer|gebruiker|användar|bruker|bruger|käyttäj|użytkownik|uživatel|\
-         používateľ|felhasználó|utilizator|korisnik|пользовател|користувач|потребител|χρήστ|χρηστ|kullanıcı|pengguna|người dùng|\
-         用户|用戶|使用者|ユーザ|利用者|사용자|المستخدم|המשתמש",
-    ),
-    (
-        Noun::Domain,
-        "domain|domini|domíni|domein|domän|domen|domæn|verkkotunnu|verkkoalue|tartomány|domén|alan ad|домен|домейн|τομέα|\
-         tên miền|域名|网域|網域|ドメイン|도메인|הדומיין|דומיין|نطاق",
-    ),
-];
+/// What tells that something is not the sender's, but was given by him or goes back to him.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Given {
+    before: Vec<String>,
+    after: Vec<String>,
+}
 
-static WORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
-    let words = NOUNS.iter().flat_map(|(_, words)| words.split('|').map(folded));
-    AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(words).ok()
-});
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NounFile {
+    noun: Vec<Row>,
+    given: Given,
+}
+
+/// All nouns, compiled.
+struct Nouns {
+    words: Option<AhoCorasick>,
+    /// Of each word.
+    of: Vec<Noun>,
+    given: Given,
+}
+
+const NOUNS: &str = include_str!("nouns.toml");
+
+static TABLE: LazyLock<Nouns> = LazyLock::new(|| Nouns::compile(toml::from_str(NOUNS).unwrap_or_default()));
+
+impl Nouns {
+    fn compile(file: NounFile) -> Nouns {
+        let folds = |words: &[String]| words.iter().map(|word| folded(word)).collect();
+        let words = file.noun.iter().flat_map(|row| &row.begins).map(|word| folded(word));
+        Nouns {
+            words: AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(words).ok(),
+            of: file.noun.iter().flat_map(|row| row.begins.iter().map(|_| row.of)).collect(),
+            given: Given { before: folds(&file.given.before), after: folds(&file.given.after) },
+        }
+    }
+}
+
+impl Given {
+    /// Whether it stands around a sender's noun.
+    fn stands(&self, before: &str, after: &str) -> bool {
+        let ends = |words: &str| {
+            let before = if words.ends_with('\'') { Some(before) } else { before.strip_suffix(' ') };
+            before.and_then(|before| before.strip_suffix(words)).is_some_and(|rest| !rest.ends_with(char::is_alphanumeric))
+        };
+        self.before.iter().any(|words| ends(words)) || self.after.iter().any(|word| after.contains(word))
+    }
+}
 
 /// A noun that stands in a clause.
 struct Found {
@@ -107,7 +111,7 @@ pub fn another(norm: &str, hit: &Range<usize>) -> Option<Other> {
     let person = found.iter().rev().find(|one| one.noun != Noun::Domain);
     if let Some(one) = person.filter(|one| one.noun == Noun::Sender) {
         let (before, after) = (clause.get(..one.at.start).unwrap_or_default(), clause.get(one.at.end..).unwrap_or_default());
-        let not_his = NOT_HIS.iter().any(|words| before.ends_with(words)) || GIVEN.iter().any(|word| after.contains(word));
+        let not_his = TABLE.given.stands(before, after);
         return (!not_his && hit.saturating_sub(one.at.end) <= APART).then_some(Other::Sender);
     }
     let domain = found.iter().rev().find(|one| one.noun == Noun::Domain)?;
@@ -149,8 +153,7 @@ fn clause(norm: &str, at: usize) -> usize {
 }
 
 fn nouns(clause: &str) -> Vec<Found> {
-    let Some(words) = WORDS.as_ref() else { return Vec::new() };
-    let all = || NOUNS.iter().flat_map(|(noun, words)| words.split('|').map(|_| *noun));
+    let Some(words) = TABLE.words.as_ref() else { return Vec::new() };
     let begins = |at: usize| {
         let before = clause.get(..at).and_then(|before| before.chars().next_back());
         let unspaced = |c: char| wide(c) || matches!(c, '\u{ac00}'..='\u{d7af}');
@@ -160,15 +163,33 @@ fn nouns(clause: &str) -> Vec<Found> {
     let found = found.filter_map(|found| {
         let at = found.range();
         let english = clause.get(at.clone()).is_some_and(|word| word == "domain");
-        all().nth(found.pattern().as_usize()).map(|noun| Found { noun, at, english })
+        TABLE.of.get(found.pattern().as_usize()).map(|&noun| Found { noun, at, english })
     });
     found.collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
     use crate::classify::text::Text;
+
+    #[test]
+    fn the_table_reads() {
+        let file: NounFile = toml::from_str(NOUNS).unwrap();
+        assert!(TABLE.words.is_some());
+        for noun in [Noun::Sender, Noun::Recipient, Noun::User, Noun::Domain] {
+            assert!(file.noun.iter().any(|row| row.of == noun && row.begins.len() > 10), "{noun:?}");
+        }
+        let mut unique = HashSet::new();
+        let begins = file.noun.iter().flat_map(|row| &row.begins);
+        for word in begins.chain(&file.given.before).chain(&file.given.after) {
+            assert!(!word.is_empty() && word.trim() == word, "'{word}' begins or ends with a space");
+            assert_eq!(Text::new(word.as_str()).norm(), folded(word), "'{word}' is not in the comparable form");
+            assert!(unique.insert(folded(word)), "'{word}' stands twice");
+        }
+    }
 
     #[test]
     fn whose_noun_is_nearest() {

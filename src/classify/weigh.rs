@@ -36,8 +36,8 @@ const PASSING: &[&str] = &["temporar", "try again", "try later", "retry"];
 /// Words with which a permanent reply says that it is none, where its others are no plain ones. Not "check the address and try again".
 const LATER: &[&str] = &["again later", "try later"];
 
-/// Replies to AUTH (RFC 4954, section 6): whom they don't know is the client.
-const LOGIN: &[&str] = &["534", "535", "538"];
+/// Replies to AUTH, and to whoever must authenticate first (RFC 4954, section 6): whom they don't know is the client.
+const LOGIN: &[&str] = &["530", "534", "535", "538"];
 
 /// A reply that says of the sender what it would of a recipient.
 const SENDER_UNKNOWN: Clue =

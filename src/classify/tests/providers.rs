@@ -50,7 +50,7 @@ fn replies_of_providers() {
         // GMX, web.de, T-Online, Orange, Free
         ("554 mail.example.org Nemesis ESMTP Service not available No SMTP service IP address is black listed.", MailBlockKnownSpammer),
         ("552 Requested mail action aborted: exceeded storage allocation Quota exceeded.", SoftBounceMailboxFull),
-        ("550 Requested action not taken: mailbox unavailable invalid DNS MX or A/AAAA resource record", HardBounce),
+        ("550 Requested action not taken: mailbox unavailable invalid DNS MX or A/AAAA resource record", MailBlockGeneral),
         ("550 5.1.1 Adresse d au moins un destinataire invalide. Invalid recipient. OFR204_416 [416]", HardBounce),
         ("571 Message Refused: sender blocked", MailBlockKnownSpammer),
         // Russia, China
