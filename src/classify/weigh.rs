@@ -36,8 +36,11 @@ const PASSING: &[&str] = &["temporar", "try again", "try later", "retry"];
 /// Words with which a permanent reply says that it is none, where its others are no plain ones. Not "check the address and try again".
 const LATER: &[&str] = &["again later", "try later"];
 
-/// Replies to AUTH, and to whoever must authenticate first (RFC 4954, section 6): whom they don't know is the client.
-const LOGIN: &[&str] = &["530", "534", "535", "538"];
+/// Replies to AUTH (RFC 4954, section 6): whom they don't know is the client.
+const LOGIN: &[&str] = &["534", "535", "538"];
+
+/// The reply to whoever must authenticate first, which some give to unknown recipients, too; and words that tell.
+const LOGIN_FIRST: (&str, &[&str]) = ("530", &["auth", "login", "log in", "sign in", "password"]);
 
 /// A reply that says of the sender what it would of a recipient.
 const SENDER_UNKNOWN: Clue =
@@ -161,7 +164,7 @@ fn of_words(text: &Text<'_>, sources: &Sources<'_>, codes: &Reply, said: bool) -
         codes.codes.first().map_or_else(|| sources.status.is_some_and(|code| code.trim().starts_with('4')), |code| code.starts_with('4'));
     let passing = LazyCell::new(|| PASSING.iter().any(|word| text.norm().contains(word)));
     let later = LazyCell::new(|| LATER.iter().any(|word| text.norm().contains(word)));
-    let of_client = of_client(codes);
+    let of_client = of_client(text, codes);
     let begins = codes_end(text.norm());
     let clue = |hit: tables::Hit| {
         let rule = hit.rule;
@@ -196,9 +199,11 @@ fn gone(status: Status) -> bool {
 }
 
 /// Whether codes say that it is about who sends: the answer to AUTH, or his mailbox and system (RFC 3463, section 3.2).
-fn of_client(codes: &Reply) -> bool {
-    let login = codes.codes.first().is_some_and(|code| LOGIN.contains(&code.as_str()));
-    login || codes.enhanced.iter().any(|code| code.ends_with(".1.7") || code.ends_with(".1.8"))
+fn of_client(text: &Text<'_>, codes: &Reply) -> bool {
+    let is = |part: &str| codes.enhanced.iter().any(|code| code.get(1..).is_some_and(|code| code.starts_with(part)));
+    let (first, words) = LOGIN_FIRST;
+    let asks_first = |code: &str| code == first && (is(".7.") || words.iter().any(|word| text.norm().contains(word)));
+    codes.codes.first().is_some_and(|code| LOGIN.contains(&code.as_str()) || asks_first(code)) || is(".1.7") || is(".1.8")
 }
 
 /// Who else is meant by words that say of a recipient that he is gone, and what that is then.
