@@ -23,6 +23,7 @@ const SHORTEST: [usize; 2] = [3, 2];
 const LONGEST: usize = 12;
 /// So many things can be asked of a text.
 const MAX_ASKED: usize = 1024;
+/// So many answers are told apart.
 const SLOTS: usize = 256;
 /// Room for so many places where forms may begin is there at once.
 const USUAL_PLACES: usize = 32;

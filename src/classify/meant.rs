@@ -11,7 +11,7 @@ use std::{ops::Range, sync::LazyLock};
 use aho_corasick::{AhoCorasick, MatchKind};
 use serde::Deserialize;
 
-use super::text::{folded, wide};
+use super::text::{ending, folded, wide};
 
 /// So many octets before a hit may belong to its clause.
 const REACH: usize = 64;
@@ -134,11 +134,8 @@ pub fn another(norm: &str, hit: &Range<usize>) -> Option<Other> {
 
 /// Where the clause begins to which a place belongs.
 fn clause(norm: &str, at: usize) -> usize {
-    let mut start = at.saturating_sub(REACH);
-    while !norm.is_char_boundary(start) {
-        start += 1;
-    }
-    let before = norm.get(start..at).unwrap_or_default();
+    let before = ending(norm.get(..at).unwrap_or_default(), REACH);
+    let start = at - before.len();
     let mut next = before.char_indices().skip(1).map(|(_, c)| c).chain(std::iter::once(' '));
     let mut last = 0;
     for (offset, c) in before.char_indices() {

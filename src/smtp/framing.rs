@@ -316,8 +316,8 @@ impl Content {
         }
     }
 
-    /// At first less than was granted: most mails are far smaller. A large one gets addresses for all that it may come to, of which the system backs with memory what is written
-    /// to, so that it is never copied from one place to a larger one.
+    /// At first less than was granted: most mails are far smaller. A large one gets addresses for all that it may come to, of which the system
+    /// backs with memory what is written to, so that it is never copied from one place to a larger one.
     fn make_room(&mut self, part: usize) {
         let needed = self.bytes.len().saturating_add(part);
         if needed > self.bytes.capacity() {

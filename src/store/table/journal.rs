@@ -171,10 +171,14 @@ mod tests {
         assert_eq!(read(&folder).unwrap().0, all);
         let (path, good) = (folder.segment(1), fs::read(folder.segment(1)).unwrap());
         let each = good.len() / 3;
-        for left in [1, each - 12] {
+        for left in [1, each - 12, each - 1] {
             fs::write(&path, &good[..2 * each + left]).unwrap();
             let (found, tail) = read(&folder).unwrap();
             assert_eq!((found.len(), tail.segment, tail.length), (5, 1, 2 * each as u64), "the last was torn");
+            // A record whose lost octet was a zero is whole again with the room's.
+            if left == each - 1 {
+                continue;
+            }
             let room = vec![0; 1000];
             fs::write(&path, [&good[..2 * each + left], &room].concat()).unwrap();
             assert_eq!(read(&folder).unwrap().1, tail, "the last was torn and reached into the room");
