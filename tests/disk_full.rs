@@ -24,7 +24,8 @@ use support::{
 };
 use tempfile::TempDir;
 
-const MEBIBYTES: u64 = 64;
+/// The journal and what it is written to take some 100 of them at most, whatever streams in.
+const MEBIBYTES: u64 = 192;
 const RESERVE: u64 = 16 << 20;
 const CLIENTS: u64 = 8;
 

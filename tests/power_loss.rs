@@ -253,9 +253,12 @@ fn after_the_last(leave_out: Option<&str>) -> Option<Vec<String>> {
 
 #[test]
 fn without_our_syncs_it_is_not() {
-    let Some(wrong) = after_the_last(None) else { return };
-    assert!(wrong.is_empty(), "{wrong:?}");
-    for ending in ["journal/00000000.seg", "events/00000000.seg", ""] {
+    // The events' own sync isn't due before the journal begins anew; tests/store_durability.rs sees what is missing without it then.
+    for ending in [None, Some("events/00000000.seg")] {
+        let Some(wrong) = after_the_last(ending) else { return };
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+    for ending in ["journal/00000000.seg", ""] {
         let Some(wrong) = after_the_last(Some(ending)) else { return };
         assert!(!wrong.is_empty(), "without the sync of '{ending}' nothing was missing after a cut");
     }

@@ -90,25 +90,26 @@ async fn a_renewed_certificate_is_taken_up_and_a_bad_one_refused() {
 async fn a_reload_moves_to_other_addresses_or_changes_nothing() {
     let handler = Arc::new(Fake::default());
     let (server, old) = start(settings(), &handler);
-    let inherited = bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+    let inherited = bind(&["0.0.0.0:0".parse().unwrap()]).unwrap();
     let passed = inherited[0].local_addr().unwrap();
     server.inherit(inherited).unwrap();
+    let within: SocketAddr = ([127, 0, 0, 1], passed.port()).into();
 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let refused = server.prepare(settings(), &[taken.local_addr().unwrap()]).err().expect("an error");
     assert_eq!(refused.address, taken.local_addr().unwrap());
     Client::greeted(old).await;
 
-    // One that is passed to us needs no second socket.
+    // One that is passed to us needs no second socket, nor does an address that it takes.
     let new: SocketAddr = "[::1]:0".parse().unwrap();
-    let Ok(prepared) = server.prepare(settings(), &[new, passed]) else {
+    let Ok(prepared) = server.prepare(settings(), &[new, passed, within]) else {
         eprintln!("left out: this machine has no IPv6 loopback");
         return;
     };
     server.apply(prepared);
     let addresses = server.addresses();
     assert!(addresses.len() == 2 && addresses.contains(&passed) && !addresses.contains(&old), "{addresses:?}");
-    for address in addresses {
+    for address in addresses.into_iter().filter(|address| *address != passed).chain([within]) {
         Client::greeted(address).await;
     }
     // The old task lets go of its socket when it is next run.

@@ -8,6 +8,7 @@ mod gate;
 mod import;
 mod pool;
 mod resolve;
+mod room;
 mod take;
 
 use std::net::IpAddr;

@@ -1,16 +1,13 @@
 //! The shell of intake: tells a mail in the pool and has it recorded.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use jiff::{SignedDuration, Timestamp};
 use metrics::{counter, histogram};
 use tracing::{error, info, warn};
 
-use super::{Arrival, Failure, Policy, pool::Pool, resolve};
+use super::{Arrival, Failure, Policy, pool::Pool, resolve, room::Room};
 use crate::{
     ledger::{Input, MailInput, Standing},
     message,
@@ -38,7 +35,7 @@ pub struct Intake {
     store: Arc<Store>,
     policy: ArcSwap<Policy>,
     pool: Pool,
-    room: AtomicBool,
+    room: Room,
     clock: Clock,
     forwarded: Mutex<Vec<Timestamp>>,
     notice: Notice,
@@ -50,7 +47,7 @@ impl Intake {
             store,
             policy: ArcSwap::from_pointee(policy),
             pool: Pool::new(),
-            room: AtomicBool::new(true),
+            room: Room::default(),
             clock,
             forwarded: Mutex::default(),
             notice,
@@ -66,13 +63,9 @@ impl Intake {
         self.policy.load_full()
     }
 
-    /// Whether MAIL may be answered with 250: enough room on the disk.
-    pub fn set_room(&self, room: bool) {
-        self.room.store(room, Ordering::Relaxed);
-    }
-
-    pub fn room(&self) -> bool {
-        self.room.load(Ordering::Relaxed)
+    /// Room on the disk.
+    pub fn room(&self) -> &Room {
+        &self.room
     }
 
     pub(super) fn pool(&self) -> &Pool {
@@ -120,10 +113,12 @@ impl Intake {
         };
         self.limit_forwards(&mut inputs);
         let inputs: Arc<[Input]> = inputs.into_iter().map(Input::Mail).collect();
+        let octets = arrival.raw.len();
         let recorded = self.store.record_shared(inputs.clone(), arrival.raw).await.map_err(|error| {
             error!(%error, "a mail could not be recorded");
             Failure::Unavailable
         })?;
+        self.room.take(octets);
         for (input, recorded) in inputs.iter().zip(&recorded) {
             let Input::Mail(input) = input else { continue };
             log(input, recorded);

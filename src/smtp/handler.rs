@@ -5,7 +5,7 @@ use crate::intake::{Arrival, Intake, Mailbox, Refusal, Reply};
 
 impl Handler for Intake {
     fn room(&self) -> bool {
-        Intake::room(self)
+        Intake::room(self).enough()
     }
 
     fn recipient(&self, rcpt: &str) -> Result<Mailbox, Refusal> {

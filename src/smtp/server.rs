@@ -148,8 +148,11 @@ impl<H: Handler> Server<H> {
     /// Binds those of the addresses where nothing listens yet. Nothing changes until [`Server::apply`].
     pub fn prepare(&self, settings: Settings, listen: &[SocketAddr]) -> Result<Prepared, sockets::BindError> {
         let held: Vec<SocketAddr> = self.lock().iter().flat_map(|one| [Some(one.address), one.asked]).flatten().collect();
+        let passed: Vec<SocketAddr> = self.lock().iter().filter(|one| one.asked.is_none()).map(|one| one.address).collect();
+        let taken = |address: SocketAddr| passed.iter().any(|socket| sockets::takes(*socket, address));
+        let own: Vec<SocketAddr> = listen.iter().copied().filter(|address| !taken(*address)).collect();
         let mut bound = Vec::new();
-        for (address, socket) in sockets::bind_beside(listen, &held)? {
+        for (address, socket) in sockets::bind_beside(&own, &held)? {
             let socket = TcpListener::from_std(socket).map_err(|source| sockets::BindError { address, source })?;
             bound.push((address, socket));
         }

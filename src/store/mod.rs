@@ -2,8 +2,9 @@
 //!
 //! Speaks of the domain (`record`, `claim`, `finish`, queries), never of keys and trees, so that another engine can stand in its place.
 //!
-//! **A commit**: whatever waits is folded in order ([`fold`]); events, jobs and raw mails are appended to segments and fdatasynced; then all rows
-//! that changed are appended to the journal as one record, and that is fdatasynced. Only then do readers see them, and callers get their answers.
+//! **A commit**: whatever waits is folded in order ([`fold`]); raw mails are appended to their segments and fdatasynced; events and jobs are
+//! appended to theirs, and once more, with all rows that changed, to the journal as one record, and that is fdatasynced. Only then do readers
+//! see them, and callers get their answers. The events' segments are synced before the journal begins anew.
 //! When any of that fails nobody can say what is on the platter: every caller gets [`StoreError::Fatal`] from then on, the heartbeat stops, and
 //! the process must end; the next open finds what was durable.
 //!

@@ -87,6 +87,9 @@ fn open_once(dir: &Path, options: Options) -> Result<(Writer, Arc<Shared>), Open
     check(dir, marker, &identity, &state)?;
     check_segments(&folders.0, &state)?;
     db.set_floor(&state);
+    if closed.is_none() {
+        mend(&db, &folders.0, &state)?;
+    }
 
     let events = Stream::open(folders.0.clone(), state.events, (options.segment_bytes, EVENTS_ROLL), Arc::clone(&platter))?;
     let raw = Stream::open(folders.1.clone(), state.raw, (options.segment_bytes, RAW_ROLL), Arc::clone(&platter))?;
@@ -254,6 +257,21 @@ fn check_segments(events: &Folder, state: &State) -> Result<(), OpenError> {
     }
 }
 
+/// What a crash may have left of the events' last segment; those before it were synced as they ended.
+fn mend(db: &Table, events: &Folder, state: &State) -> Result<(), OpenError> {
+    let mut mended = Ok(());
+    db.appended(|appended| {
+        if mended.is_ok() && appended.segment == state.events.segment {
+            mended = appended.mend(events);
+        }
+    })?;
+    let path = events.segment(state.events.segment);
+    mended.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => damaged(format_args!("{} is missing or too short", path.display())),
+        _ => at(&path)(error),
+    })
+}
+
 /// Jobs that ran when the process ended are due at once.
 fn rescue(db: &Table, log: &mut Log, mut state: State, options: &Options) -> Result<State, OpenError> {
     let mut rows = Overlay::new(db);
@@ -262,7 +280,7 @@ fn rescue(db: &Table, log: &mut Log, mut state: State, options: &Options) -> Res
         tracing::info!(jobs = rescued, "jobs that were being delivered when the last run ended are due again");
         let mut rows = rows.into_rows();
         rows.insert(keys::STATE.to_vec(), Some(encode(&state).map_err(damaged)?));
-        log.write(&rows).and_then(|()| log.sync()).map_err(damaged)?;
+        log.write(None, &rows).and_then(|()| log.sync()).map_err(damaged)?;
         db.apply(rows);
     }
     Ok(state)

@@ -232,9 +232,12 @@ impl Writer {
         rows.insert(keys::STATE.to_vec(), Some(encode(&state)?));
         fail_point!("before-segments", |_| std::process::abort());
         self.raw.sync().map_err(StoreError::fatal)?;
-        self.events.sync().map_err(StoreError::fatal)?;
-        fail_point!("before-rows", |_| std::process::abort());
-        self.log.write(&rows)?;
+        let Writer { events, log, .. } = self;
+        let written = events.write_with(|appended| {
+            fail_point!("before-rows", |_| std::process::abort());
+            log.write(appended, &rows)
+        });
+        written.map_err(StoreError::fatal)??;
         fail_point!("before-flush", |_| std::process::abort());
         self.log.sync()?;
         fail_point!("after-commit", |_| std::process::abort());
@@ -247,7 +250,7 @@ impl Writer {
             gate.clone_from(&state);
         }
         self.state = state;
-        self.log.keep(|| shared.write(), || shared.beat())
+        self.log.keep(&mut self.events, || shared.write(), || shared.beat())
     }
 
     fn idle(&mut self) -> Result<(), StoreError> {

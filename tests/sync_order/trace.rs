@@ -14,11 +14,11 @@ use crate::support::await_some;
 /// Where a part of a mail lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kept {
-    /// events/*.seg
+    /// store/journal/*.seg, where an event stands before the rows of its commit. In events/*.seg it is synced later.
     Event,
     /// raw/*.seg
     Raw,
-    /// store/journal/*.seg: the person's row, in one record with everything else of the commit.
+    /// The same: the person's row, in one record with everything else of the commit.
     Rows,
 }
 
@@ -130,10 +130,8 @@ impl Reading {
                     self.trace.synced.entry(part).or_insert(number);
                 }
             }
-        } else if let Some((path, kept)) = path(call).and_then(|path| Some((path, kept(path)?)))
-            && result.parse::<u64>().is_ok()
-        {
-            let new = serials(call).into_iter().map(|serial| (kept, serial)).filter(|part| !self.trace.synced.contains_key(part));
+        } else if let Some(path) = path(call).filter(|_| result.parse::<u64>().is_ok()) {
+            let new = parts(path, call).into_iter().filter(|part| !self.trace.synced.contains_key(part));
             self.dirty.entry(path.to_owned()).or_default().extend(new);
         }
     }
@@ -149,14 +147,18 @@ fn path(call: &str) -> Option<&str> {
     rest.split_once('>').map(|(path, _)| path).filter(|path| path.starts_with('/'))
 }
 
-fn kept(path: &str) -> Option<Kept> {
+/// What a write holds. An event and a person's row both have the address.
+fn parts(path: &str, call: &str) -> Vec<(Kept, u64)> {
+    let mut times = BTreeMap::<u64, usize>::new();
+    serials(call).into_iter().for_each(|serial| *times.entry(serial).or_default() += 1);
     let segment = path.ends_with(".seg");
-    match path {
-        _ if segment && path.contains("/events/") => Some(Kept::Event),
-        _ if segment && path.contains("/raw/") => Some(Kept::Raw),
-        _ if segment && path.contains("/store/journal/") => Some(Kept::Rows),
-        _ => None,
-    }
+    let kept = |times: usize| match path {
+        _ if segment && path.contains("/raw/") => vec![Kept::Raw],
+        _ if segment && path.contains("/store/journal/") && times > 1 => vec![Kept::Event, Kept::Rows],
+        _ if segment && path.contains("/store/journal/") => vec![Kept::Rows],
+        _ => Vec::new(),
+    };
+    times.into_iter().flat_map(|(serial, times)| kept(times).into_iter().map(move |kept| (kept, serial))).collect()
 }
 
 fn serials(text: &str) -> Vec<u64> {

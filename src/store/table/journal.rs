@@ -1,5 +1,5 @@
-//! The journal: the rows of each commit since the last time the memory's rows were written to their place, one record a commit. It is what
-//! makes a commit durable, and what fills the memory again at open.
+//! The journal: the rows of each commit since the last time the memory's rows were written to their place, one record a commit, with what the
+//! commit appended to the events. It is what makes a commit durable, and what fills the memory again at open.
 //!
 //! A record that is torn at the journal's end is one that never came to be: it is cut off. Anywhere else, and where a whole one follows, it is
 //! damage: a commit is begun only when the one before is durable.
@@ -11,7 +11,7 @@ use super::{
         OpenError, Platter, StoreError, open,
         overlay::Rows,
         rows::Tail,
-        segments::{Folder, ROWS, Records, Stream},
+        segments::{Appended, EVENTS_AND_ROWS, Folder, ROWS, Record, Records, Stream},
     },
     run,
 };
@@ -23,8 +23,30 @@ pub struct Replayed {
     pub octets: u64,
 }
 
-/// Reads the journal from a segment on.
-pub fn replay(folder: &Folder, first: u32, mut each: impl FnMut(Rows)) -> Result<Replayed, OpenError> {
+/// A commit as it stands in the journal.
+#[derive(Clone, Copy)]
+pub struct Commit<'a> {
+    pub appended: Option<Appended<'a>>,
+    rows: &'a [u8],
+}
+
+impl<'a> Commit<'a> {
+    fn of(record: &Record<'a>) -> Option<Commit<'a>> {
+        match record.kind {
+            ROWS => Some(Commit { appended: None, rows: record.payload }),
+            EVENTS_AND_ROWS => Appended::split(record.payload).map(|(appended, rows)| Commit { appended: Some(appended), rows }),
+            _ => None,
+        }
+    }
+
+    /// `None`: they make no sense.
+    pub fn rows(&self) -> Option<Rows> {
+        decode(self.rows)
+    }
+}
+
+/// Reads the journal from a segment on. `each` says of a commit that makes no sense `None`.
+pub fn replay(folder: &Folder, first: u32, mut each: impl FnMut(Commit<'_>) -> Option<()>) -> Result<Replayed, OpenError> {
     let path = folder.path();
     let there = match folder.segments() {
         Ok(all) => all,
@@ -40,12 +62,11 @@ pub fn replay(folder: &Folder, first: u32, mut each: impl FnMut(Rows)) -> Result
         let mut length = 0;
         for record in Records::new(&bytes, 0) {
             match record {
-                Ok(record) if record.kind == ROWS => {
-                    each(decode(record.payload).ok_or_else(|| open::damaged(folder.segment(number).display()))?);
+                Ok(record) => {
+                    Commit::of(&record).and_then(&mut each).ok_or_else(|| open::damaged(folder.segment(number).display()))?;
                     length = record.end();
                     replayed.commits += 1;
                 }
-                Ok(_) => return Err(open::damaged(folder.segment(number).display())),
                 Err(_) if number == last && !goes_on(&bytes, length) => break,
                 Err(error) => return Err(open::damaged(error)),
             }
@@ -107,9 +128,13 @@ impl Journal {
     }
 
     /// A commit; it is durable with [`Journal::sync`].
-    pub fn write(&mut self, rows: &Rows) -> Result<(), StoreError> {
-        let before = self.stream.tail().length;
-        self.stream.append(ROWS, &[&encode(rows)], 0).map_err(StoreError::fatal)?;
+    pub fn write(&mut self, appended: Option<Appended<'_>>, rows: &Rows) -> Result<(), StoreError> {
+        let (before, rows) = (self.stream.tail().length, encode(rows));
+        let written = match appended {
+            Some(appended) => self.stream.append(EVENTS_AND_ROWS, &[&appended.head(), appended.octets, &rows], 0),
+            None => self.stream.append(ROWS, &[&rows], 0),
+        };
+        written.map_err(StoreError::fatal)?;
         self.octets = self.octets.saturating_add(self.stream.tail().length.saturating_sub(before));
         self.stream.write().map_err(StoreError::fatal)
     }
@@ -144,7 +169,7 @@ mod tests {
 
     fn read(folder: &Folder) -> Result<(Vec<Rows>, Tail), OpenError> {
         let mut found = Vec::new();
-        let replayed = replay(folder, 0, |rows| found.push(rows))?;
+        let replayed = replay(folder, 0, |commit| commit.rows().map(|rows| found.push(rows)))?;
         Ok((found, replayed.tail))
     }
 
@@ -154,10 +179,12 @@ mod tests {
         let folder = Folder::new(dir.path().to_owned());
         assert!(matches!(read(&folder), Err(OpenError::Damaged(_))), "it is missing");
         fs::write(folder.segment(0), b"").unwrap();
-        let replayed = replay(&folder, 0, |_| {}).unwrap();
+        let replayed = replay(&folder, 0, |_| Some(())).unwrap();
         let mut journal = Journal::open(dir.path(), &replayed, Arc::new(Disk)).unwrap();
         for n in 0..6 {
-            journal.write(&rows(n)).unwrap();
+            let octets = [n; 30];
+            let appended = Appended { segment: 3, offset: 7, octets: &octets };
+            journal.write((n != 1).then_some(appended), &rows(n)).unwrap();
             journal.sync().unwrap();
             if n == 2 {
                 assert_eq!(journal.roll().unwrap(), 1);

@@ -24,7 +24,12 @@ use std::{
 use sled::IVec;
 
 use super::{
-    super::{OpenError, Platter, StoreError, keys, open, overlay::Rows, rows::Tail, segments::Folder},
+    super::{
+        OpenError, Platter, StoreError, keys, open,
+        overlay::Rows,
+        rows::Tail,
+        segments::{Appended, Folder, Stream},
+    },
     Mem, Table,
     journal::{Journal, Replayed},
     journal_dir,
@@ -101,8 +106,8 @@ impl Log {
     }
 
     /// A commit into the journal; it is durable with [`Log::sync`].
-    pub fn write(&mut self, rows: &Rows) -> Result<(), StoreError> {
-        self.journal.write(rows)
+    pub fn write(&mut self, appended: Option<Appended<'_>>, rows: &Rows) -> Result<(), StoreError> {
+        self.journal.write(appended, rows)
     }
 
     pub fn sync(&mut self) -> Result<(), StoreError> {
@@ -110,8 +115,8 @@ impl Log {
     }
 
     /// After a commit was applied: sees to it that memory doesn't grow without bound. `gate` keeps readers out as long as what it returns lives;
-    /// `beat` is called while this waits.
-    pub fn keep<G>(&mut self, gate: impl FnOnce() -> G, beat: impl Fn()) -> Result<(), StoreError> {
+    /// `beat` is called while this waits; what only the journal makes durable, `events` have synced when a new one begins.
+    pub fn keep<G>(&mut self, events: &mut Stream, gate: impl FnOnce() -> G, beat: impl Fn()) -> Result<(), StoreError> {
         self.works.check()?;
         let full = self.works.table.memory_rows;
         loop {
@@ -132,6 +137,7 @@ impl Log {
             std::thread::sleep(Duration::from_millis(1));
             self.works.check()?;
         }
+        events.sync().map_err(StoreError::fatal)?;
         let segment = self.journal.roll()?;
         let guard = gate();
         self.works.table.freeze();

@@ -38,17 +38,18 @@ use std::{
 
 use sled::IVec;
 
-pub use self::{journal::Replayed, keeper::Log, load::Load, patient::patiently, range::Range};
 use self::{
+    journal::Commit,
     manifest::Manifest,
     range::{Merged, Source, Walk, borrowed, first_of, frozen, last_of},
     run::{Row, Run},
 };
+pub use self::{journal::Replayed, keeper::Log, load::Load, patient::patiently, range::Range};
 use super::{
     OpenError, Platter, StoreError, keys, open,
     overlay::Rows,
     rows::State,
-    segments::{self, Folder},
+    segments::{self, Appended, Folder},
 };
 
 /// For one of [`super::Options::memory_rows`], memory holds so many octets; and one row that is gone for so many of them: a search for what is
@@ -133,7 +134,17 @@ impl Table {
     /// Fills memory from the journal.
     pub fn replay(&self) -> Result<Replayed, OpenError> {
         let first = self.manifest().journal;
-        journal::replay(&Folder::new(journal_dir(&self.dir)), first, |rows| self.apply(rows))
+        journal::replay(&Folder::new(journal_dir(&self.dir)), first, |commit| commit.rows().map(|rows| self.apply(rows)))
+    }
+
+    /// What the journal's commits appended to the events, in their order.
+    pub fn appended(&self, mut each: impl FnMut(Appended<'_>)) -> Result<(), OpenError> {
+        let first = self.manifest().journal;
+        let each = |commit: Commit<'_>| {
+            commit.appended.into_iter().for_each(&mut each);
+            Some(())
+        };
+        journal::replay(&Folder::new(journal_dir(&self.dir)), first, each).map(drop)
     }
 
     /// Whether nothing was ever put here.

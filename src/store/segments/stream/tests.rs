@@ -1,5 +1,10 @@
+use std::fs;
+
 use super::*;
-use crate::store::Disk;
+use crate::store::{
+    Disk, StoreError,
+    segments::{EVENT, RAW, Records},
+};
 
 fn stream(dir: &Path, tail: Tail) -> Result<Stream, OpenError> {
     Stream::open(Folder::new(dir.to_owned()), tail, (100, i64::MAX), Arc::new(Disk))
