@@ -108,3 +108,74 @@ fn requests_above_a_footer_count() {
     }
     assert_eq!(Status::UnsubscribeRequest.fault(), Fault::Person);
 }
+
+/// A mail system's notice: its words are the cause, and what it repeats of the original's are not.
+fn notice(subject: &str, text: &str) -> Vec<(Option<String>, Status)> {
+    let mail = format!(
+        "Return-Path: <>\nFrom: MAILER-DAEMON@mx.example.org\nTo: news@returns.example.com\nSubject: {subject}\nContent-Type: text/plain; charset=utf-8\n\n{text}\n"
+    );
+    let told = tell(&message::read(mail.replace('\n', "\r\n").as_bytes()), &Envelope::default()).verdicts;
+    told.into_iter().map(|one| (one.address, one.status)).collect()
+}
+
+#[test]
+fn a_subject_that_is_repeated_tells_no_cause() {
+    let text = "Your message could not be delivered to bob@example.org.";
+    for subject in [
+        "Undeliverable: Is your mailbox full?",
+        "Undelivered mail: user unknown, and what to do",
+        "Delivery failed: No such user",
+        "Is your mailbox full?",
+    ] {
+        assert_eq!(notice(subject, text), [(Some("bob@example.org".to_owned()), Status::GeneralBounce)], "{subject}");
+    }
+    assert_eq!(notice("Returned mail: User unknown", text)[0].1, Status::HardBounce);
+}
+
+#[test]
+fn who_got_the_mail_is_told_by_a_word_alone() {
+    let told = notice(
+        "Delivery report",
+        "ann@example.org   User unknown\nbob@example.org   delivered late, then lost\ncee@example.org   Delivered.\n",
+    );
+    let statuses: Vec<Status> = told.into_iter().map(|(_, status)| status).collect();
+    assert_eq!(statuses, [Status::HardBounce, Status::GeneralBounce, Status::Delivered]);
+}
+
+#[test]
+fn mail_that_comes_in_is_also_what_bounces_speak_of() {
+    let text = "Your message to bob@example.org could not be delivered: the mailbox is full and accepts no incoming messages.";
+    assert_eq!(notice("Undeliverable mail", text), [(Some("bob@example.org".to_owned()), Status::SoftBounceMailboxFull)]);
+    let summary = "Your message to bob@example.org could not be delivered: user unknown.\n\n--- Below this line is a copy of the message.\n\nFrom: root@example.com\nTo: bob@example.org\nSubject: Log\n\nPostfix log summaries for Nov 9";
+    assert_eq!(notice("Undeliverable mail", summary), [(Some("bob@example.org".to_owned()), Status::HardBounce)]);
+}
+
+/// What is missing is room, a server, a right: nobody is gone.
+#[test]
+fn what_is_missing_is_not_the_recipient() {
+    for text in [
+        "bob@example.org: Mottagaren har en brevlåda där det inte finns plats.",
+        "bob@example.org: Modtageren har en server, som ikke findes i DNS.",
+        "bob@example.org: Mottakeren har ikke plass, fordi det ikke finnes mer lagring.",
+        "bob@example.org: De mailbox is niet bereikbaar.",
+        "bob@example.org: pengguna tidak dapat menerima pesan: kotak surat penuh.",
+    ] {
+        let told = notice("Mail delivery status", text);
+        assert!(told.iter().all(|(_, status)| *status != Status::HardBounce), "{told:?}: {text}");
+    }
+}
+
+#[test]
+fn one_word_asks_only_where_it_comes_first() {
+    assert_eq!(status("Re: News", "", "STOP\n\nSent from my telephone"), Status::UnsubscribeRequest);
+    for text in ["Thanks!\n\nUnsubscribe", "Stop by at our shop\n\nAlice", "Stop it, this is too funny!\n\nAlice"] {
+        assert_eq!(status("Re: News", "", text), Status::Undetermined, "{text}");
+    }
+}
+
+/// A moderator refuses a post, and also somebody who wants to join.
+#[test]
+fn who_may_not_join_has_not_bounced() {
+    let text = "Your request to the ant@example.org mailing list\n\n    Subscription request\n\nhas been rejected by the list moderator.\n\n    \"This is a private list\"";
+    assert_eq!(status("Request to mailing list \"Ant\" rejected", "Precedence: bulk\n", text), Status::Undetermined);
+}

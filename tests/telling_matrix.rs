@@ -191,6 +191,26 @@ fn what_common_receivers_answer() {
 }
 
 #[test]
+fn what_sources_and_logs_show() {
+    assert_told(include_str!("telling/replies_ninth.txt"));
+}
+
+#[test]
+fn what_a_large_sender_records() {
+    assert_told(include_str!("telling/replies_tenth.txt"));
+}
+
+#[test]
+fn what_filters_and_plugins_answer() {
+    assert_told(include_str!("telling/replies_eleventh.txt"));
+}
+
+#[test]
+fn what_the_qmail_family_and_logs_say() {
+    assert_told(include_str!("telling/replies_twelfth.txt"));
+}
+
+#[test]
 fn what_is_said_of_others_takes_nobody_off() {
     assert_told(include_str!("telling/replies_never_hard.txt"));
 }

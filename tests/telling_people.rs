@@ -120,3 +120,45 @@ fn notices_with_several_fates() {
     assert!(of > 30);
     assert_eq!(wrong, 0, "{wrong} of {of}");
 }
+
+/// Whole mails, as they come in.
+#[test]
+fn whole_mails() {
+    let (mut wrong, mut of) = (0, 0);
+    for record in include_str!("telling/mails.txt").split("\n=== ").skip(1) {
+        let (head, mail) = record.split_once('\n').unwrap();
+        let (name, wanted) = head.split_once(" | ").unwrap();
+        let told = tell(&message::read(mail.replace('\n', "\r\n").as_bytes()), &Envelope::default()).verdicts;
+        let mut got: Vec<String> = told.iter().map(|one| format!("{} {}", one.address.as_deref().unwrap_or("-"), one.status)).collect();
+        let mut wanted: Vec<&str> = wanted.split(", ").collect();
+        got.sort();
+        wanted.sort_unstable();
+        of += 1;
+        if got != wanted {
+            wrong += 1;
+            let rules: Vec<_> = told.iter().map(|one| (&one.rule, &one.evidence)).collect();
+            println!("{name}: {wanted:?} <- {got:?} {rules:?}");
+        }
+    }
+    assert!(of > 100);
+    assert_eq!(wrong, 0, "{wrong} of {of}");
+}
+
+/// What notices say of one recipient, in many languages.
+#[test]
+fn sentences_of_many_languages() {
+    let (mut wrong, mut of) = (0, 0);
+    for line in include_str!("telling/sentences.txt").lines().filter(|line| line.contains(" | ")) {
+        let (wanted, sentence) = line.split_once(" | ").unwrap();
+        let header = "Return-Path: <>\nFrom: MAILER-DAEMON@mx.example.org\nSubject: Mail delivery status";
+        let told =
+            tell(&message::read(mail(header, &sentence.replace("{}", "alice@example.org")).as_bytes()), &Envelope::default()).verdicts;
+        of += 1;
+        if !matches!(&*told, [one] if one.status.id() == wanted && one.address.as_deref() == Some("alice@example.org")) {
+            wrong += 1;
+            println!("{wanted} <- {:?} {sentence}", told.iter().map(|one| (one.status, &one.address, &one.rule)).collect::<Vec<_>>());
+        }
+    }
+    assert!(of > 100);
+    assert_eq!(wrong, 0, "{wrong} of {of}");
+}

@@ -16,8 +16,10 @@ use super::{
     places::Places,
     prose::Prose,
     recipient::{self, Recipient},
-    said,
-    text::tidy,
+    reply::Reply,
+    said, subject,
+    tables::{self, Scope},
+    text::{Text, tidy},
     weigh::{self, Clue, Sources, Weighed},
 };
 
@@ -88,8 +90,12 @@ fn judge<'a>(
         .or_else(|| said_by(places.section_with(&HOST)?));
     let status = fields.and_then(|fields| fields.status.as_deref());
     let sources = Sources { places: &places, host: remote_mta.as_deref(), status, known: &known, senders: &senders };
-    let weighed = weigh::weigh(&sources);
-    let action = action(recipient, nature, &weighed);
+    let mut weighed = weigh::weigh(&sources);
+    if whole && weighed.clues.is_empty() {
+        weighed.clues = of_subject(report, &sources);
+    }
+    let arrived = !whole && fields.is_none() && weighed.clues.is_empty() && places.section().is_some_and(arrived);
+    let action = if arrived { Action::Delivered } else { action(recipient, nature, &weighed) };
     let has_address = recipient.address.is_some() || envelope.verp_address.is_some();
     let (clue, decided) = decide(recipient, nature, &weighed, action, has_address);
     let verdict = Verdict {
@@ -108,6 +114,26 @@ fn judge<'a>(
         new_address: clue.new_address,
     };
     Judged { verdict, decided, clues: weighed.clues, places }
+}
+
+/// What a mail system says in the subject alone.
+fn of_subject(report: &Report, sources: &Sources<'_>) -> Vec<Clue> {
+    let told = |subject| weigh::of_words(&Text::new(subject), sources, &Reply::default(), false);
+    let mut clues = subject::own(report).map(told).unwrap_or_default();
+    // sendmail's "Service unavailable" says nothing but that it failed.
+    clues.retain(|clue| clue.weight > tables::EXACT);
+    clues
+}
+
+/// Whether a recipient's paragraph says that the mail got there, in a word or by a reply of the class 2yz, and nothing else: so do lists that tell
+/// each recipient's fate.
+fn arrived(section: &str) -> bool {
+    let mut lines = section.lines().map(|line| line.trim_matches(|c: char| !c.is_alphanumeric())).filter(|line| !line.is_empty());
+    let Some(said) = lines.next().filter(|said| said.len() <= 60) else { return false };
+    let digits = |code: &str| code.len() == 3 && code.bytes().all(|b| b.is_ascii_digit());
+    let reply = || said.starts_with('2') && said.split_once(' ').is_some_and(|(code, _)| digits(code));
+    let word = || tables::find(&Text::new(said), Scope::Notice).iter().any(|hit| hit.rule.status == Status::Delivered);
+    lines.next().is_none() && (reply() || word())
 }
 
 fn said_by(text: &str) -> Option<String> {

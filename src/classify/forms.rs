@@ -4,7 +4,7 @@
 //! can't do without is read out of its syntax. Most begin with one of a few words: those are tried at these words alone, and only in a text
 //! that has the other words, too. The few others are tried on texts that have the words or the letters without which they can't match.
 
-use std::ops::Range;
+use std::{ops::Range, sync::OnceLock};
 
 use regex_automata::{Anchored, Input, meta::Regex};
 use regex_syntax::hir::{
@@ -56,7 +56,9 @@ pub struct Forms {
 
 struct Form {
     rule: usize,
-    regex: Regex,
+    /// As it is written, and compiled once it is tried: all of them take longer than a thousand mails.
+    form: String,
+    regex: OnceLock<Option<Regex>>,
     begins: Begins,
     /// Texts of which one stands at its start, in their order, where they are known; none is the beginning of another.
     heads: Vec<String>,
@@ -96,12 +98,12 @@ struct Needed {
 }
 
 impl Forms {
-    /// Also gives what is asked of a text, by number. What doesn't compile is left out.
+    /// Also gives what is asked of a text, by number. What is no regular expression is left out.
     pub fn compile<'a>(all: impl Iterator<Item = (usize, &'a str)>) -> (Forms, Vec<AnyOf>) {
         let mut forms = Forms::default();
         let mut asked: Vec<AnyOf> = Vec::new();
         for (rule, form) in all {
-            let (Ok(regex), Ok(syntax)) = (Regex::new(form), regex_syntax::parse(form)) else { continue };
+            let Ok(syntax) = regex_syntax::parse(form) else { continue };
             let begins = begins(&syntax);
             let Needed { heads, first, words, letters } = needed(&syntax, begins);
             let at_words = first.is_some();
@@ -109,7 +111,8 @@ impl Forms {
             let foreign = letters.iter().any(beyond_ascii);
             let holds = letters.iter().map(|any_of| any_of.iter().map(|piece| Letters::new(letters_of(piece))).collect()).collect();
             let longest = syntax.properties().maximum_len().unwrap_or(usize::MAX);
-            let mut form = Form { rule, regex, begins, heads, asks: Vec::new(), holds, longest, foreign };
+            let (form, regex) = (form.to_owned(), OnceLock::new());
+            let mut form = Form { rule, form, regex, begins, heads, asks: Vec::new(), holds, longest, foreign };
             for any_of in first.into_iter().chain(words).take(MAX_ASKED - asked.len()) {
                 form.asks.push(u16::try_from(asked.len()).unwrap_or(u16::MAX));
                 forms.asked_by.push((at_words && form.asks.len() == 1).then_some(forms.forms.len()));
@@ -156,7 +159,7 @@ impl Forms {
         for form in elsewhere.filter(|form| asks(form, 0) && form.holds(text, &pairs)) {
             match form.begins {
                 Begins::AtStart => form.at((text, &pairs), std::iter::once(0), found),
-                _ => found.extend(form.regex.find_iter(text).map(|hit| (form.rule, hit.range()))),
+                _ => found.extend(form.regex().into_iter().flat_map(|regex| regex.find_iter(text)).map(|hit| (form.rule, hit.range()))),
             }
         }
     }
@@ -167,13 +170,18 @@ impl Forms {
         self.forms.iter().filter(|form| form.begins == Begins::Anywhere && form.asks.is_empty() && form.holds.is_empty()).count()
     }
 
+    /// How many compile.
     #[cfg(test)]
-    pub fn len(&self) -> usize {
-        self.forms.len()
+    pub fn sound(&self) -> usize {
+        self.forms.iter().filter(|form| form.regex().is_some()).count()
     }
 }
 
 impl Form {
+    fn regex(&self) -> Option<&Regex> {
+        self.regex.get_or_init(|| Regex::new(&self.form).ok()).as_ref()
+    }
+
     /// Tries the form at these places, which are in their order.
     fn at(&self, (text, pairs): (&str, &Pairs), places: impl Iterator<Item = usize>, found: &mut Vec<(usize, Range<usize>)>) {
         let mut stop = 0;
@@ -183,7 +191,8 @@ impl Form {
             if at < stop || !self.heads_match(rest) || !self.holds(text::cut(rest, self.longest), pairs) {
                 continue;
             }
-            if let Some(hit) = self.regex.find(Input::new(text).range(at..).anchored(Anchored::Yes)) {
+            let input = || Input::new(text).range(at..).anchored(Anchored::Yes);
+            if let Some(hit) = self.regex().and_then(|regex| regex.find(input())) {
                 stop = hit.end();
                 found.push((self.rule, hit.range()));
             }

@@ -133,7 +133,7 @@ pub fn another(norm: &str, hit: &Range<usize>) -> Option<Other> {
 }
 
 /// Where the clause begins to which a place belongs.
-fn clause(norm: &str, at: usize) -> usize {
+pub fn clause(norm: &str, at: usize) -> usize {
     let before = ending(norm.get(..at).unwrap_or_default(), REACH);
     let start = at - before.len();
     let mut next = before.char_indices().skip(1).map(|(_, c)| c).chain(std::iter::once(' '));

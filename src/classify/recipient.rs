@@ -88,7 +88,11 @@ fn part(found: &mut [Recipient<'_>], prose: &Prose) {
 fn unlisted<'a>(report: &'a Report, prose: &Prose) -> Vec<Recipient<'a>> {
     let own = own(report);
     let original: Vec<String> = report.original.iter().flat_map(|original| &original.to).filter_map(|to| address::normal(to)).collect();
-    let known = |one: &String| own.contains(one) || system_address(one) || manages(one, &original);
+    let known = |one: &String| {
+        own.contains(one)
+            || system_address(one)
+            || managed(one).any(|list| original.contains(&list) || prose.named().mentioned.contains(&list))
+    };
     let strange = |list: &[String]| -> Vec<String> { list.iter().filter(|one| !known(one)).cloned().collect() };
     let before_reply = || said::reply(prose.human()).and_then(|reply| Some((prose.human().split_once(reply)?.0, reply)));
     let quoted = before_reply().map(|(before, reply)| (strange(&prose::addresses(before)), prose::addresses(reply)));
@@ -214,12 +218,12 @@ fn signs_off(human: &str, address: &str) -> bool {
     last && lines.next().is_some_and(|before| !before.ends_with([':', '：', '.', '。']) && before.len() < 60)
 }
 
-/// Whether somebody manages a list that the original was written to: nobody to take off.
-fn manages(one: &str, original: &[String]) -> bool {
+/// The lists that somebody manages by this address, who is nobody to take off where such a list is spoken of.
+fn managed(one: &str) -> impl Iterator<Item = String> {
     const MANAGERS: &[&str] = &["-owner", "-request", "-admin", "-bounces", "-help"];
-    let Some((local, domain)) = address::split(one) else { return false };
-    let lists = MANAGERS.iter().filter_map(|manager| local.strip_suffix(manager)).chain(local.strip_prefix("owner-"));
-    lists.into_iter().any(|list| original.iter().any(|to| address::split(to) == Some((list, domain))))
+    let (local, domain) = address::split(one).unwrap_or_default();
+    let lists = MANAGERS.iter().filter_map(move |manager| local.strip_suffix(manager)).chain(local.strip_prefix("owner-"));
+    lists.map(move |list| format!("{list}@{domain}"))
 }
 
 /// The original's recipients whose local parts a list names without their domain.

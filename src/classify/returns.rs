@@ -39,13 +39,13 @@ impl Forms {
                 r"(?:\b(?:back|return\w*|resum\w*|reopen\w*|again on|available from|reachable from|wieder|zuruck\w*|zurueck\w*|ruckkehr|retour|regres\w+|vuelv\w+|vuelta|",
                 r"reincorpor\w+|reabr\w+|riapr\w+|rouvr\w+|rientr\w+|ritorn\w+|torn\w+|di nuovo|retorn\w+|volt\w+|terug|bereikbaar|wroc\w+|wrac\w+|powr\w+|zpet|spat|vrat\w+|vrac\w+|ater|tilbage|tilbake|tillbaka|takaisin|",
                 r"palaan|tagasi|naasen|grisiu|griztu|atgriez\w+|aftur|vissza\w*|elerheto|revin|revenim|intorc|geri|kembali|donec\w+|nazaj|вернусь|вернётся|вернется|выхожу|выйду|",
-                r"повернус\w|повертаюсь|повертаюся|върна|враћам|повратак|επιστρ\w+|\w?אחזור|חוזר\w*|العودة|\w?سأعود|trở lại|quay lại)\b|กลับ|復帰|戻|返回|回到|回来|上班)"
+                r"повернус\w|повертаюсь|повертаюся|върна|враћам|повратак|επιστρ\w+|\w?אחזור|חוזר\w*|العودة|\w?سأعود|tro lai|quay lai)\b|กลับ|復帰|戻|返回|回到|回来|上班)"
             ))?,
             back_after: Regex::new(
                 r"^ ?(?:\([^)]{1,8}\) ?)?(?:(?:bin ich |sind wir |ben ik |zijn wij |zijn we |i am |i.ll be |je serai |saro |estare |estarei |er jeg |ar jag )?(?:weer|wieder|de retour|di nuovo|de vuelta|de volta|tilbake|tilbage|tillbaka|back)\b|より|から|に復帰|に出社|に戻|以降|后回|後回|回来|回到|返回|起?上班|起恢复|부터|에? ?복귀|tarihinde|tarihinden|-?[aeo]n\b|-?tol\b|回国|复工|恢复|恢復)",
             )?,
             until: Regex::new(
-                r"(?:\b(?:until|till?|til|indtil|fram til|frem til|through|thru|bis|jusqu\S*|hasta|fino (?:al?|a tutto il)|fins|ate|ata|tot|do|asti|pana|kuni|lidz|iki|sampai|sehingga|hingga|dến|до|по|έως|μέχρι|עד|حتى|تا)\b|ถึง|至)",
+                r"(?:\b(?:until|till?|til|indtil|fram til|frem til|through|thru|bis|jusqu\S*|hasta|fino (?:al?|a tutto il)|fins|ate|ata|tot|do|asti|pana|kuni|lidz|iki|sampai|sehingga|hingga|den(?: het)? ngay|до|по|έως|μέχρι|עד|حتى|تا)\b|ถึง|至)",
             )?,
             until_english: Regex::new(r"\b(?:until|till?|through|thru|to|back|return\w*|resum\w*|again)\b")?,
             until_after: Regex::new(

@@ -9,6 +9,7 @@ use std::cell::LazyCell;
 use crate::{address, taxonomy::Status};
 
 use super::{
+    denied::denied,
     meant::{self, Other},
     places::Places,
     prose,
@@ -34,7 +35,7 @@ const ON_HOLD: &[&str] = &["account-disabled", "recipient-refused-exchange"];
 const PASSING: &[&str] = &["temporar", "try again", "try later", "retry"];
 
 /// Words with which a permanent reply says that it is none, where its others are no plain ones. Not "check the address and try again".
-const LATER: &[&str] = &["again later", "try later"];
+const LATER: &[&str] = &["again later", "try later", "at this time"];
 
 /// Replies to AUTH (RFC 4954, section 6): whom they don't know is the client.
 const LOGIN: &[&str] = &["534", "535", "538"];
@@ -159,7 +160,7 @@ fn enough(clues: &[Clue]) -> bool {
 
 /// What the words say. A 4yz reply is no proof that somebody doesn't exist, unless its words are plain. `said`: these are the
 /// server's words alone, not a notice's.
-fn of_words(text: &Text<'_>, sources: &Sources<'_>, codes: &Reply, said: bool) -> Vec<Clue> {
+pub fn of_words(text: &Text<'_>, sources: &Sources<'_>, codes: &Reply, said: bool) -> Vec<Clue> {
     let temporary =
         codes.codes.first().map_or_else(|| sources.status.is_some_and(|code| code.trim().starts_with('4')), |code| code.starts_with('4'));
     let passing = LazyCell::new(|| PASSING.iter().any(|word| text.norm().contains(word)));
@@ -190,7 +191,9 @@ fn of_words(text: &Text<'_>, sources: &Sources<'_>, codes: &Reply, said: bool) -
         };
         Clue { status, weight, rule: rule.name.clone(), evidence: Some(text.evidence(hit.range)), new_address }
     };
-    tables::find(text, Scope::Cause).into_iter().filter(|hit| said || !hit.rule.in_replies).map(clue).collect()
+    let holds =
+        |hit: &tables::Hit| (said || !hit.rule.in_replies) && !(hit.rule.status == Status::HardBounce && denied(text.norm(), &hit.range));
+    tables::find(text, Scope::Cause).into_iter().filter(holds).map(clue).collect()
 }
 
 /// What is said of recipients and of domains, and of senders in the same words.

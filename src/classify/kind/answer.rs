@@ -254,7 +254,14 @@ impl Signs<'_> {
     pub(super) fn request(&self) -> Option<Nature> {
         let asks = |hit: &&Hit| matches!(hit.rule.status, Status::UnsubscribeRequest | Status::SubscribeRequest);
         let person = !self.daemon && self.field("list-id").is_none() && !self.list_role();
-        if !person || self.opening().text.norm().len() >= SHORT || !self.opening().hits.iter().any(|hit| asks(&hit)) {
+        // "STOP", and below it what a telephone signs with.
+        let first = || self.opening().own.split("\n\n").map(str::trim).find(|paragraph| !paragraph.is_empty());
+        let word = || {
+            first()
+                .filter(|one| one.len() < 40)
+                .is_some_and(|one| tables::find(&Text::new(one), Scope::Notice).iter().any(|hit| asks(&hit)))
+        };
+        if !person || self.opening().text.norm().len() >= SHORT || !self.opening().hits.iter().any(|hit| asks(&hit)) && !word() {
             return None;
         }
         let mut said = 0;

@@ -18,7 +18,8 @@ pub struct Named {
     pub mentioned: Vec<String>,
 }
 
-const ADDRESS: &str = r#"(?:"[^"\r\n@]+"|[\p{L}\p{N}._+=%&#*!~^$'?{}/\-]+)@[\p{L}\p{N}]+(?:(?:\.|-+)[\p{L}\p{N}]+)*"#;
+const ADDRESS: &str =
+    r#"(?:"[^"\r\n@]+"|[\p{L}\p{N}._+=%&#*!~^$'?{}/\-]+)@(?:[\p{L}\p{N}]+(?:(?:\.|-+)[\p{L}\p{N}]+)*|\[[0-9]{1,3}(?:\.[0-9]{1,3}){3}\])"#;
 
 pub static ADDRESSES: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(ADDRESS).ok());
 
@@ -45,8 +46,10 @@ pub static LOCAL: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let who = "user|mailbox|account|recipient|alias|benutzer|postfach|utilisateur|usuario|utente|gebruiker";
     let word = r#"["'<(]?([a-z][a-z0-9._+-]{1,63})["'>)]?"#;
     let gone = "not found|not known|unknown|not exist|doesn't exist|unbekannt|existiert nicht|inconnu|desconocido|sconosciuto|onbekend";
+    let full = r"full|overfull|over quota|over its quota|over limit|exceeded|unavailable|disabled|inactive|suspended|voll|pleine?|llen[oa]|piena|cheia|vol";
+    let of = r"(?:mailbox|inbox|mail ?folder|account|mail ?quota|quota|postfach|bo[iî]te|buz[oó]n|casilla|casella|caixa|postbus)\s+(?:of|for|von|de|di|do|van)\s+(?:user\s+)?";
     Regex::new(&format!(
-        r"(?im)(?-u:\b)(?:(?:{who})\s+{word}\s+(?:(?:is|was|does|ist|est|es)\s+)?(?:{gone})(?-u:\b)|(?:unknown|no such)\s+(?:{who})\s*:\s*{word}\s*[.!]?\s*$)"
+        r"(?im)(?-u:\b)(?:{of}{word}\s+(?:(?:is|has been|has|was|ist|est|est[aá]|è)\s+)?(?:temporarily\s+|currently\s+)?(?:{full})(?-u:\b)|(?:user|account|mailbox)\s+{word}\s+(?:is|has)\s+(?:over quota|over its quota|over the quota|full|exceeded (?:its|the|his|her|their) quota)(?-u:\b)|(?:{who})\s+{word}\s+(?:(?:is|was|does|ist|est|es)\s+)?(?:{gone})(?-u:\b)|(?:unknown|no such)\s+(?:{who})\s*:\s*{word}\s*[.!]?\s*$)"
     ))
     .ok()
 });
@@ -122,7 +125,7 @@ fn find_folded(text: &str, wanted: &str) -> Option<usize> {
 /// The local part that a sentence says nobody has.
 pub fn spoken_of(human: &str) -> Option<String> {
     let found = LOCAL.as_ref()?.captures(cut(human, MAX_SECTION))?;
-    let word = found.get(1).or_else(|| found.get(2))?.as_str().trim_end_matches(['.', '-', '_']).to_lowercase();
+    let word = found.iter().skip(1).flatten().next()?.as_str().trim_end_matches(['.', '-', '_']).to_lowercase();
     (word.len() > 1 && !NOBODY.contains(&word.as_str())).then_some(word)
 }
 

@@ -1,7 +1,7 @@
 //! What is no plain bounce, notices in prose, and the bounds of what is told.
 
 use super::*;
-use crate::message::{Disposition, Feedback, Original};
+use crate::message::{self, Disposition, Feedback, Original};
 
 #[test]
 fn standard_forms() {
@@ -228,4 +228,18 @@ fn who_talks_about_a_bounce_sends_none() {
     };
     let told = one(&own);
     assert_eq!((told.status, told.address.as_deref()), (Status::SoftBounceMailboxFull, Some("alice@example.org")));
+}
+
+/// The points that `explain` shows are those that decided.
+#[test]
+fn points_shown_decide() {
+    let mail =
+        "From: postmaster@mx.example.net\r\nTo: news@example.com\r\nSubject: Notice\r\n\r\n<kim@example.org>: 550 5.1.1 user unknown\r\n";
+    let shown = |mail: &str| explain(&OperatorRules::default(), &message::read(mail.as_bytes()), &Envelope::default()).signs;
+    let signs = shown(mail);
+    assert!(signs.first().is_some_and(|sum| sum.ends_with("of 4 that make one")), "{signs:?}");
+    let points: i32 = signs.iter().filter_map(|sign| sign.split_once(':')?.0.parse::<i32>().ok()).sum();
+    assert_eq!(signs.first(), Some(&format!("points for a bounce: {points}, of 4 that make one")), "{signs:?}");
+    let plain = shown(&mail.replace("550 5.1.1 user unknown", "this user is not known here"));
+    assert!(plain.iter().any(|sign| sign.starts_with("+3: it says plainly")), "{plain:?}");
 }
